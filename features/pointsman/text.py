@@ -1,0 +1,50 @@
+"""What the classifier reads of a prompt: the same few steps in training, in the router, and in any port.
+
+A prompt of any kind (bytes, broken UTF-8, control characters, a megabyte) becomes a short valid string; nothing
+here raises. Lower-casing, accents and control characters are the tokenizer's business (its own ``tokenizer.json``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+__all__ = ["Clip", "valid_text"]
+
+
+def valid_text(prompt: str | bytes | None) -> str:
+    """Return `prompt` as a string that encodes to UTF-8: undecodable bytes and lone surrogates become U+FFFD."""
+    if prompt is None:
+        return ""
+    if isinstance(prompt, bytes):
+        return prompt.decode("utf-8", errors="replace")
+    if prompt.isascii():
+        return prompt
+    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in prompt)
+
+
+@dataclass(frozen=True)
+class Clip:
+    """Keep the head and the tail of a long prompt: the ask stands at one of its ends, the paste between.
+
+    Parameters
+    ----------
+    head, tail : int
+        Code points (not bytes, not UTF-16 units) kept from each end. A prompt of at most ``head + tail`` code
+        points passes unchanged; a longer one becomes head, one space, tail.
+    """
+
+    head: int = 400
+    tail: int = 200
+
+    def __call__(self, prompt: str | bytes | None) -> str:
+        """Return the clipped, valid text of one prompt."""
+        if isinstance(prompt, bytes):
+            prompt = valid_text(prompt)
+        if prompt is not None and len(prompt) > self.head + self.tail:
+            prompt = prompt[: self.head] + " " + prompt[len(prompt) - self.tail :]
+        return valid_text(prompt)
+
+    def many(self, prompts: Iterable[str | bytes | None]) -> list[str]:
+        """Clip each prompt."""
+        return [self(prompt) for prompt in prompts]

@@ -1,0 +1,153 @@
+"""The one function that turns probabilities, request facts and a policy into a model.
+
+The search, the replay and the router all call it, on the same arrays: what was tuned is what is served. Standard
+library and numpy only. Arrays of beliefs are (m, n): one candidate a row, one request a column.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+if TYPE_CHECKING:
+    from pointsman.policy import Policy
+    from pointsman.rules import Rule
+
+__all__ = ["CHARS_PER_TOKEN", "Beliefs", "Facts", "believe", "blend", "can_take", "decide", "fallback_allowed"]
+
+CHARS_PER_TOKEN = 4
+"""Code points counted as one token of a candidate's context window: an estimate that needs no tokenizer."""
+
+Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """What a gateway knows of each request beside its text.
+
+    Attributes
+    ----------
+    modality : (n,) str array
+        text, image or audio.
+    tokens : (n,) int array
+        Estimated tokens a model must read: ``ceil(code points / 4) + context_tokens``.
+    """
+
+    modality: NDArray[np.str_]
+    tokens: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, prompt_chars: Any, modality: Any, context_tokens: Any) -> Facts:
+        """Build the facts from code points, modalities and context tokens, each (n,) or a scalar."""
+        chars = np.atleast_1d(np.asarray(prompt_chars, dtype=np.int64))
+        tokens = -(-chars // CHARS_PER_TOKEN) + np.asarray(context_tokens, dtype=np.int64)
+        return cls(*np.broadcast_arrays(np.asarray(modality, dtype=np.str_), tokens))
+
+
+@dataclass(frozen=True, eq=False)
+class Beliefs:
+    """What is believed of each candidate for each request, before any threshold.
+
+    Attributes
+    ----------
+    intent : (n,) int array
+        The most probable intent.
+    query_useful, intent_useful : (m, n) float32 array
+        P(useful) from this prompt, and from its intent alone.
+    cost_usd, late : (m, n) float32 array
+        Expected full cost, USD, and P(later than the limit).
+    eligible : (m, n) bool array
+        Whether the candidate can take the request at all (modality, context window, fixed rules).
+    """
+
+    intent: NDArray[np.intp]
+    query_useful: NDArray[np.float32]
+    intent_useful: NDArray[np.float32]
+    cost_usd: NDArray[np.float32]
+    late: NDArray[np.float32]
+    eligible: NDArray[np.bool_]
+
+
+def believe(intent_probs: Floats, useful_probs: Floats, facts: Facts, policy: Policy) -> Beliefs:
+    """Combine the classifier's probabilities with the policy's tables and hard rules.
+
+    Parameters
+    ----------
+    intent_probs : (n, k) float array
+    useful_probs : (n, m) float array
+    facts : Facts
+        Of the same n requests.
+    policy : Policy
+        With k intents and m candidates.
+    """
+    weights = np.asarray(intent_probs, dtype=np.float32)
+    tables = [table.astype(np.float32).T @ weights.T for table in vars(policy.expected).values()]
+    intent = weights.argmax(axis=1)
+    return Beliefs(
+        intent=intent,
+        query_useful=np.ascontiguousarray(np.asarray(useful_probs, dtype=np.float32).T),
+        intent_useful=tables[0],
+        cost_usd=tables[1],
+        late=tables[2],
+        eligible=_eligible(intent, facts, policy),
+    )
+
+
+def blend(beliefs: Beliefs, rule: Rule) -> Floats:
+    """Return P(useful), (m, n) float32: per-query evidence by the rule's trust, the rest the intent's average."""
+    trust = np.float32(rule.trust)
+    useful = beliefs.query_useful - beliefs.intent_useful
+    useful *= trust
+    useful += beliefs.intent_useful
+    return useful
+
+
+def decide(beliefs: Beliefs, rule: Rule) -> NDArray[np.intp]:
+    """Return the chosen candidate of each request, (n,)."""
+    return rule.choose(blend(beliefs, rule), beliefs.cost_usd, beliefs.late, beliefs.eligible)
+
+
+def fallback_allowed(beliefs: Beliefs, facts: Facts, policy: Policy) -> NDArray[np.bool_]:
+    """Return, (f, n), which fallbacks each request may use: their conditions hold, their model can take it."""
+    allowed = np.zeros((len(policy.fallbacks), len(beliefs.intent)), dtype=np.bool_)
+    able = can_take(facts, policy)
+    for row, fallback in enumerate(policy.fallbacks):
+        fits = np.full(allowed.shape[1], not fallback.requests)
+        for word in fallback.requests:
+            if word == "long_context":
+                fits |= facts.tokens > policy.long_context_tokens
+            if word in policy.intents:
+                fits |= beliefs.intent == policy.intents.index(word)
+            fits |= facts.modality == word
+        allowed[row] = fits & able[policy.models.index(fallback.model)]
+    return allowed
+
+
+def can_take(facts: Facts, policy: Policy) -> NDArray[np.bool_]:
+    """Return, (m, n), which candidate can read the request: modality and context window."""
+    able = np.empty((len(policy.candidates), len(facts.tokens)), dtype=np.bool_)
+    for row, candidate in enumerate(policy.candidates):
+        able[row] = np.isin(facts.modality, candidate.modalities)
+        if candidate.context_window is not None:
+            able[row] &= facts.tokens <= candidate.context_window
+    return able
+
+
+def _eligible(intent: NDArray[np.intp], facts: Facts, policy: Policy) -> NDArray[np.bool_]:
+    """Apply the hard rules: able first, then pins among the able; the safe model where nothing is left."""
+    able = can_take(facts, policy)
+    pins = [(facts.modality == modality, model) for modality, model in policy.pinned_modalities.items()]
+    pins += [(intent == policy.intents.index(name), model) for name, model in policy.pinned_intents.items()]
+    eligible = able.copy()
+    for at, model in pins:
+        row = policy.models.index(model)
+        pinned = at & able[row]
+        eligible[:, pinned] = False
+        eligible[row, pinned] = True
+    nobody = ~eligible.any(axis=0)
+    eligible[policy.models.index(policy.safe_model), nobody] = True
+    return eligible

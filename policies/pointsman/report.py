@@ -1,0 +1,132 @@
+"""The before/after report: a policy replayed on requests with known outcomes, beside the baselines, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.decide import Beliefs, believe, decide
+from pointsman.errors import TraceError
+from pointsman.evidence import compare, paired_change
+from pointsman.objective import checks
+from pointsman.outcomes import Outcomes
+from pointsman.policy import Policy
+from pointsman.replay import Served, baseline_columns, baselines, facts_of, with_fallbacks
+from pointsman.spec import BEST_SINGLE, RoutingSpec
+
+__all__ = ["before_after", "verdict"]
+
+Floats = NDArray[np.floating[Any]]
+
+RIVALS = ("best_per_intent", "random_same_cost")
+"""The content-blind baselines that a router must beat to have learned anything."""
+
+
+def before_after(
+    outcomes: Outcomes, intent_probs: Floats, useful_probs: Floats, policy: Policy, spec: RoutingSpec, seed: int = 0
+) -> dict[str, Any]:
+    """Replay a policy on n requests whose outcomes at every candidate are known.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        n requests.
+    intent_probs, useful_probs : (n, k), (n, m) float array
+        From the bundle's own graph.
+    policy : Policy
+    spec : RoutingSpec
+        Names the baseline and the constraints.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        Plain JSON values: ``verdict``, ``requests``, ``before``, ``after``, ``baselines``, ``change`` (after minus before),
+        ``against`` (after minus each rival), ``constraints``, ``routed`` (requests by intent and model), ``modelled``.
+
+    Raises
+    ------
+    TraceError
+        Where there are no requests, or the baseline is not known for each.
+    """
+    if len(outcomes) == 0:
+        raise TraceError("no request with the outcome of every candidate is left to replay")
+    outcomes = outcomes.reorder(policy.models)
+    facts = facts_of(outcomes)
+    beliefs = believe(intent_probs, useful_probs, facts, policy)
+    chosen = decide(beliefs, policy.rule)
+    after = Served.by(with_fallbacks(outcomes, beliefs, facts, policy), chosen)
+    baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
+    columns = baseline_columns(outcomes, baseline)
+    before = Served.by(outcomes, columns)
+    default = policy.models[int(np.bincount(columns, minlength=len(policy.models)).argmax())]
+    others = baselines(outcomes, after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default)
+    confidence = spec.constraints.confidence
+    month = spec.requests_per_month
+    report: dict[str, Any] = {
+        "requests": len(outcomes),
+        "baseline": baseline,
+        "before": before.summary(month),
+        "after": after.summary(month),
+        "baselines": {name: None if served is None else served.summary(month) for name, served in others.items()},
+        "change": paired_change(before, after, confidence, seed),
+        "against": {
+            name: paired_change(rival, after, confidence, seed) for name in RIVALS if (rival := others[name]) is not None
+        },
+        "constraints": [check.to_dict() for check in checks(after, before, spec)],
+        "routed": _routed(beliefs, chosen, policy),
+        "modelled": list(spec.modelled),
+    }
+    for name, change in report["against"].items():
+        change["stands"] = compare(change, same_cost=name == "random_same_cost")
+    return {"verdict": verdict(report), **report}
+
+
+def verdict(report: Mapping[str, Any]) -> str:
+    """Return the report's first line: what changed, whether the constraints held, and whether the router learned anything."""
+    change, broken = report["change"], [entry["name"] for entry in report["constraints"] if entry["verdict"] == "broken"]
+    unproven = [entry["name"] for entry in report["constraints"] if entry["verdict"] == "held"]
+    parts = [f"useful {_points(change['useful_rate'])}", f"cost {_percent(change['cost_usd'])}"]
+    if change["p95_ms"] is not None:
+        parts.append(f"P95 {_percent(change['p95_ms'])}")
+    text = f"{', '.join(parts)} on {report['requests']:,} unseen requests"
+    if broken:
+        text = f"DOES NOT HOLD ({', '.join(broken)}): {text}"
+    elif unproven:
+        text += f"; {', '.join(unproven)} held, but too few requests to prove it"
+    return f"{_learned(report['against'])} {text}."
+
+
+def _learned(against: Mapping[str, Any]) -> str:
+    standing = {name: change["stands"] for name, change in against.items()}
+    behind = [name for name in RIVALS if standing.get(name) in {"behind", "level"}]
+    if not behind:
+        return f"Ahead of {' and '.join(standing)}:"
+    words = ", ".join(f"{standing[name]} with {name}" if standing[name] == "level" else f"behind {name}" for name in behind)
+    return f"Not proven to have learned more than the content-blind baselines ({words}):"
+
+
+def _points(entry: Mapping[str, float]) -> str:
+    return f"{100 * entry['difference']:+.1f} points [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]"
+
+
+def _percent(entry: Mapping[str, float]) -> str:
+    if "ratio" not in entry:
+        return f"{entry['difference']:+.4g} [{entry['low']:+.4g}, {entry['high']:+.4g}]"
+    low, high = 100 * (entry["ratio_low"] - 1), 100 * (entry["ratio_high"] - 1)
+    return f"{100 * (entry['ratio'] - 1):+.0f} % [{low:+.0f}, {high:+.0f}]"
+
+
+def _routed(beliefs: Beliefs, chosen: NDArray[np.intp], policy: Policy) -> dict[str, dict[str, int]]:
+    """Count requests by believed intent and chosen model."""
+    table: dict[str, dict[str, int]] = {}
+    for index, intent in enumerate(policy.intents):
+        counts = np.bincount(chosen[beliefs.intent == index], minlength=len(policy.models))
+        names: Sequence[str] = policy.models
+        if counts.any():
+            table[intent] = {name: int(count) for name, count in zip(names, counts, strict=True) if count}
+    return table

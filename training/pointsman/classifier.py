@@ -1,0 +1,243 @@
+"""The classifier: intent and P(useful | candidate) as two linear heads on one frozen embedding.
+
+Usefulness starts from the intent's average and adds per-query evidence in log-odds. That evidence is split into what
+all candidates share (difficulty, which cancels in a choice between them) and what sets one apart; the second is
+penalised by itself, with a strength chosen on held-out *differences* between candidates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.linear_model import LogisticRegression
+
+from pointsman.calibration import sigmoid_temperature, softmax_temperature
+from pointsman.heads import TABLE_MARGIN, Heads
+
+__all__ = ["CrossFit", "RequestClassifier", "cross_fit", "intent_table"]
+
+Floats = NDArray[np.floating[Any]]
+Codes = NDArray[np.intp]
+
+DEVIATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
+"""Penalties tried for what sets one candidate apart."""
+
+
+class RequestClassifier(BaseEstimator):  # type: ignore[misc]
+    """Intent and usefulness from an embedding.
+
+    Parameters
+    ----------
+    n_intents : int
+        Number of intents, k.
+    inverse_penalty : float
+        C of the intent head's logistic regression.
+    common : float
+        L2 penalty on the evidence that all candidates share.
+    deviation : float
+        L2 penalty on each candidate's deviation from it.
+    prior_rows : float
+        Rows of the overall average mixed into each intent's average.
+
+    Attributes
+    ----------
+    heads_ : Heads
+        The fitted heads, uncalibrated (temperatures 1).
+    """
+
+    def __init__(
+        self,
+        n_intents: int = 1,
+        inverse_penalty: float = 10.0,
+        common: float = 0.3,
+        deviation: float = 3.0,
+        prior_rows: float = 5.0,
+    ) -> None:
+        self.n_intents = n_intents
+        self.inverse_penalty = inverse_penalty
+        self.common = common
+        self.deviation = deviation
+        self.prior_rows = prior_rows
+
+    def fit(self, embeddings: Floats, intent: Codes, useful: Floats) -> RequestClassifier:
+        """Fit both heads.
+
+        Parameters
+        ----------
+        embeddings : (n, d) float array
+        intent : (n,) int array
+            -1 where unknown.
+        useful : (n, m) float array
+            In 0..1; NaN where the candidate did not answer.
+        """
+        self.heads_ = self.fit_useful(self.fit_intent(embeddings, intent, useful), embeddings, intent, useful)
+        return self
+
+    def fit_intent(self, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+        """Return heads with the intent head fitted and no per-query evidence of usefulness yet."""
+        weight, bias = self._fit_intent(embeddings, intent)
+        table = intent_table(useful, intent, self.n_intents, self.prior_rows)
+        features, m = embeddings.shape[1], useful.shape[1]
+        nothing = np.zeros((features, m), dtype=np.float32)
+        return Heads(weight, bias, 1.0, table, nothing, np.zeros(m, dtype=np.float32), 1.0)
+
+    def _fit_intent(self, embeddings: Floats, intent: Codes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        weight = np.zeros((embeddings.shape[1], self.n_intents), dtype=np.float32)
+        bias = np.full(self.n_intents, -20.0, dtype=np.float32)
+        labelled = intent >= 0
+        present = np.unique(intent[labelled])
+        if len(present) < 2:
+            bias[present if len(present) else 0] = 0.0
+            return weight, bias
+        model = LogisticRegression(C=self.inverse_penalty, max_iter=300)
+        model.fit(embeddings[labelled], intent[labelled])
+        coefficients, intercepts = model.coef_, model.intercept_
+        if len(present) == 2:  # one row stands for the second class
+            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+        weight[:, present] = coefficients.T
+        bias[present] = intercepts
+        return weight, bias
+
+    def fit_useful(self, start: Heads, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+        """Add per-query evidence: cross-entropy of soft labels over known cells, by L-BFGS in double precision."""
+        believed = start.intent_probs(embeddings)
+        intents = np.where((intent >= 0)[:, None], np.eye(self.n_intents)[intent], believed)
+        rows, features = torch.tensor(embeddings, dtype=torch.float64), embeddings.shape[1]
+        known = torch.tensor(np.isfinite(useful))
+        target = torch.tensor(np.nan_to_num(useful), dtype=torch.float64)
+        average = np.clip(intents @ start.table, TABLE_MARGIN, 1 - TABLE_MARGIN)
+        offset = torch.tensor(np.log(average / (1 - average)), dtype=torch.float64)
+        m = useful.shape[1]
+        shared = torch.zeros(features, 1, dtype=torch.float64, requires_grad=True)
+        apart = torch.zeros(features, m, dtype=torch.float64, requires_grad=True)
+        bias = torch.zeros(m, dtype=torch.float64, requires_grad=True)
+        optimiser = torch.optim.LBFGS([shared, apart, bias], max_iter=100, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+
+        def loss() -> torch.Tensor:
+            optimiser.zero_grad()
+            logits = rows @ (shared + apart) + bias + offset
+            errors = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+            penalty = self.common * m * shared.square().sum() + self.deviation * apart.square().sum()
+            value = ((errors * known).sum() + penalty) / len(rows)
+            value.backward()  # type: ignore[no-untyped-call]
+            return value
+
+        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        weight = (shared + apart).detach().numpy().astype(np.float32)
+        return replace(start, useful_weight=weight, useful_bias=bias.detach().numpy().astype(np.float32))
+
+
+def intent_table(values: Floats, intent: Codes, n_intents: int, prior_rows: float = 5.0) -> NDArray[np.float32]:
+    """Return the mean of each column per intent, (k, m), shrunk to the overall mean by `prior_rows` rows of it.
+
+    Parameters
+    ----------
+    values : (n, m) float array
+        NaN where unknown.
+    intent : (n,) int array
+        Rows with -1 count for the overall mean only.
+    """
+    known = np.isfinite(values)
+    filled = np.where(known, values, 0.0)
+    overall = filled.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
+    table = np.empty((n_intents, values.shape[1]))
+    for index in range(n_intents):
+        at = intent == index
+        table[index] = (filled[at].sum(axis=0) + prior_rows * overall) / (known[at].sum(axis=0) + prior_rows)
+    return table.astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class CrossFit:
+    """Final heads and, for the learn slice, what heads that never saw a request say of it.
+
+    Attributes
+    ----------
+    heads : Heads
+        Fitted on the whole learn slice, calibrated.
+    intent_probs, useful_probs : (n, k), (n, m) float array
+        Out of fold, with the same temperatures.
+    deviation : float
+        The penalty chosen.
+    advantage_error : dict of float to float
+        Out-of-fold mean squared error of differences between candidates, by penalty.
+    """
+
+    heads: Heads
+    intent_probs: Floats
+    useful_probs: Floats
+    deviation: float
+    advantage_error: dict[float, float]
+
+
+def cross_fit(
+    learn: tuple[Floats, Codes, Floats],
+    calibrate: tuple[Floats, Codes, Floats],
+    folds: Codes,
+    n_intents: int,
+    deviations: Sequence[float] = DEVIATIONS,
+    progress: Callable[[int, int], None] | None = None,
+) -> CrossFit:
+    """Fit the heads, choose the penalty out of fold, calibrate on a slice of their own.
+
+    Parameters
+    ----------
+    learn, calibrate : tuple of (n, d) embeddings, (n,) intents, (n, m) usefulness
+    folds : (n,) int array
+        Of the learn slice.
+    n_intents : int
+    deviations : sequence of float
+        Penalties to choose from.
+    progress : callable, optional
+        Called with (fits done, fits in all).
+    """
+    embeddings, intent, useful = learn
+    names = np.unique(folds)
+    fitted: dict[float, dict[int, Heads]] = {deviation: {} for deviation in deviations}
+    probs = {deviation: np.empty(useful.shape) for deviation in deviations}
+    for done, fold in enumerate(names):
+        if progress is not None:
+            progress(done, len(names) + 1)
+        inside = folds != fold
+        part = embeddings[inside], intent[inside], useful[inside]
+        start = RequestClassifier(n_intents).fit_intent(*part)
+        for deviation in deviations:
+            heads = RequestClassifier(n_intents, deviation=deviation).fit_useful(start, *part)
+            fitted[deviation][int(fold)] = heads
+            probs[deviation][~inside] = heads(embeddings[~inside])[1]
+    errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
+    best = min(errors, key=lambda deviation: errors[deviation])
+    heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(*learn).heads_, *calibrate)
+    intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
+    for fold, out_of_fold in fitted[best].items():
+        at = folds == fold
+        same = replace(out_of_fold, intent_temperature=heads.intent_temperature, useful_temperature=heads.useful_temperature)
+        intent_probs[at], useful_probs[at] = same(embeddings[at])
+    if progress is not None:
+        progress(len(names) + 1, len(names) + 1)
+    return CrossFit(heads, intent_probs, useful_probs, best, errors)
+
+
+def advantage_error(probs: Floats, useful: Floats) -> float:
+    """Return the mean squared error of each candidate's advantage over the others' mean; what they share cancels."""
+    known = np.isfinite(useful).all(axis=1)
+    believed = probs[known] - probs[known].mean(axis=1, keepdims=True)
+    true = useful[known] - useful[known].mean(axis=1, keepdims=True)
+    return float(np.mean((believed - true) ** 2)) if known.any() else 0.0
+
+
+def calibrated(heads: Heads, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+    """Return the heads with temperatures fitted on a slice that trained nothing."""
+    labelled = intent >= 0
+    if len(heads.intent_bias) > 1 and labelled.any():
+        temperature = softmax_temperature(heads.intent_logits(embeddings[labelled]), intent[labelled])
+        heads = replace(heads, intent_temperature=temperature)
+    logits = heads.useful_logits(embeddings, heads.intent_probs(embeddings))
+    return replace(heads, useful_temperature=sigmoid_temperature(logits, useful))

@@ -1,0 +1,70 @@
+"""``pointsman fit``: train, tune, certify and export a bundle; one MLflow run."""
+
+from __future__ import annotations
+
+import json
+import sys
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+NAME = "fit"
+HELP = "Train on labelled traces, search thresholds, certify on requests the search never saw, export a bundle."
+EXAMPLE = "pointsman fit --traces week.parquet --spec spec.yaml --out exported/bundles/week"
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Declare the options."""
+    parser.add_argument("--traces", type=Path, required=True, help="trace table (.parquet, .jsonl, .csv)")
+    parser.add_argument("--spec", type=Path, required=True, help="routing spec (YAML)")
+    parser.add_argument("--out", type=Path, default=Path("exported/bundles/latest"), help="folder of the bundle (default %(default)s)")
+    parser.add_argument("--trials", type=positive, default=200, help="Optuna trials (default 200)")
+    parser.add_argument("--seed", type=int, default=0, help="same traces, spec and seed: same bundle (default 0)")
+    parser.add_argument(
+        "--encoder",
+        default="transformer",
+        help="transformer (the packaged MiniLM, default), or the path or hub name of a sentence-transformers model",
+    )
+    parser.add_argument("--storage", help="Optuna storage URL, for example sqlite:///study.db (default: in memory)")
+    parser.add_argument("--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)")
+    parser.add_argument("--tracking-uri", help="MLflow store (default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)")
+    parser.add_argument("--experiment", default="pointsman", help="MLflow experiment (default %(default)s)")
+    parser.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
+    parser.add_argument("--json", type=Path, help="write the certify slice's report here")
+
+
+def positive(text: str) -> int:
+    """Parse a whole number of at least 1."""
+    number = int(text)
+    if number < 1:
+        raise ValueError(text)
+    return number
+
+
+def run(args: Namespace) -> int:
+    """Fit and show what came of it; exit code 1 where a constraint does not hold on the certify slice."""
+    from pointsman.console import Phases, show_report
+    from pointsman.encoders import TransformerEncoder
+    from pointsman.fit import FitOptions
+    from pointsman.spec import load_spec
+    from pointsman.tracked import tracked_fit
+    from pointsman.tracking import Tracker
+    from pointsman.traces import read_traces
+
+    spec = load_spec(args.spec)
+    spec.warn()
+    traces = read_traces(args.traces)
+    if len(traces.quarantine):
+        aside = traces.write_quarantine(args.out.parent / f"{args.out.name}.quarantine.jsonl")
+        sys.stderr.write(f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows put aside in {aside}\n")
+        for reason, count in traces.reasons.items():
+            sys.stderr.write(f"  {count:,} × {reason}\n")
+    encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
+    options = FitOptions(args.trials, args.seed, args.storage, args.cache.expanduser())
+    tracker = None if args.no_tracking else Tracker(args.tracking_uri, args.experiment)
+    with Phases() as phases:
+        result = tracked_fit(traces, spec, args.out, encoder, options, tracker, phases)
+    show_report(result.report)
+    sys.stdout.write(f"bundle: {result.bundle}\n")
+    if args.json:
+        args.json.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
+    return 0 if result.holds else 1

@@ -1,0 +1,87 @@
+"""What the command line shows: phases with progress on standard error, tables on standard output."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["Phases", "show_report", "show_table"]
+
+NAMES = {
+    "generate": "generate the sample week",
+    "encode": "encode prompts",
+    "train": "train and cross-fit",
+    "tune": "search thresholds",
+    "export": "export the bundle",
+    "certify": "replay unseen requests",
+    "track": "log to MLflow",
+}
+
+
+class Phases:
+    """Progress of named phases: bars on a terminal, one line a phase elsewhere (every 15 s on long ones)."""
+
+    def __init__(self) -> None:
+        self._live = sys.stderr.isatty()
+        console = Console(stderr=True)
+        columns = (TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self._progress = Progress(*columns, console=console)
+        self._tasks: dict[str, TaskID] = {}
+        self._started: dict[str, float] = {}
+        self._said = time.monotonic()
+
+    def __enter__(self) -> Phases:
+        """Start to show."""
+        if self._live:
+            self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        """Stop to show."""
+        if self._live:
+            self._progress.stop()
+
+    def __call__(self, phase: str, done: int, total: int) -> None:
+        """Say that `done` of `total` steps of a phase are done."""
+        name, now = NAMES.get(phase, phase), time.monotonic()
+        started = self._started.setdefault(phase, now)
+        if self._live:
+            task = self._tasks.setdefault(phase, self._progress.add_task(name, total=total) if phase not in self._tasks else TaskID(0))
+            self._progress.update(task, completed=done, total=total)
+        elif done >= total or now - self._said > 15:
+            self._said = now
+            sys.stderr.write(f"{name}: {done:,}/{total:,} ({now - started:.0f} s)\n")
+            sys.stderr.flush()
+
+
+def show_table(cells: Sequence[Sequence[str]], strong: Sequence[int] = ()) -> None:
+    """Print cells as a table; the first row is the head, `strong` rows (counted from 1) stand out."""
+    head, *rows = cells
+    table = Table(show_edge=False, pad_edge=False)
+    for index, name in enumerate(head):
+        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+    for number, row in enumerate(rows, start=1):
+        table.add_row(*row, style="bold" if number in strong else None)
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(table)
+
+
+def show_report(report: Mapping[str, Any]) -> None:
+    """Print the verdict, the before/after table and the constraints."""
+    from pointsman.tables import constraint_lines, metric_cells
+
+    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console.print(Text(report["verdict"], style="bold"), end="\n\n")
+    show_table(metric_cells(report), strong=(2, 3))
+    if report["constraints"]:
+        console.print(Text("\n" + constraint_lines(report)))
+    if report["modelled"]:
+        console.print(Text(f"Modelled, not measured: {', '.join(report['modelled'])}."))

@@ -1,0 +1,84 @@
+"""How good the classifier is on requests it never saw: accuracy, ranking and calibration, with intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import roc_auc_score
+
+from pointsman.calibration import expected_calibration_error
+from pointsman.labels import IntentLabels
+from pointsman.outcomes import Outcomes
+
+__all__ = ["evaluate"]
+
+Floats = NDArray[np.floating[Any]]
+
+
+def evaluate(outcomes: Outcomes, intent_probs: Floats, useful_probs: Floats, labels: IntentLabels, seed: int = 0) -> dict[str, Any]:
+    """Evaluate calibrated probabilities against what happened.
+
+    Parameters
+    ----------
+    outcomes : Outcomes
+        n requests, candidates in the order of `useful_probs`.
+    intent_probs, useful_probs : (n, k), (n, m) float array
+    labels : IntentLabels
+        The intents as learned.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    dict
+        ``intent``: accuracy with its 95 % Wilson interval, majority share, expected calibration error; None where fewer
+        than two intents are known. ``useful``: by candidate AUC (None where all outcomes are alike), Brier score and
+        calibration error, each ``[value, low, high]`` with a 95 % bootstrap interval.
+    """
+    rng = np.random.default_rng(seed)
+    resamples = rng.integers(0, len(outcomes), size=(300, len(outcomes)))
+    useful = {}
+    for column, model in enumerate(outcomes.models):
+        probs, wanted = useful_probs[:, column].astype(np.float64), outcomes.useful[:, column]
+        useful[model] = {
+            "auc": _interval(_auc, probs, wanted, resamples),
+            "brier": _interval(lambda p, w: float(np.mean((p - w) ** 2)), probs, wanted, resamples),
+            "calibration_error": _interval(expected_calibration_error, probs, wanted, resamples),
+        }
+    return {"requests": len(outcomes), "intent": _intent(outcomes, intent_probs, labels), "useful": useful}
+
+
+def _intent(outcomes: Outcomes, intent_probs: Floats, labels: IntentLabels) -> dict[str, Any] | None:
+    codes = labels.code(outcomes.intent)
+    known = codes >= 0
+    if len(labels.names) < 2 or not known.any():
+        return None
+    right = intent_probs[known].argmax(axis=1) == codes[known]
+    interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
+    confidence = intent_probs[known].max(axis=1).astype(np.float64)
+    return {
+        "accuracy": [float(right.mean()), float(interval.low), float(interval.high)],
+        "majority": float(np.bincount(codes[known]).max() / known.sum()),
+        "calibration_error": expected_calibration_error(confidence, right.astype(np.float64)),
+        "intents": len(labels.names),
+    }
+
+
+def _auc(probs: Floats, wanted: Floats) -> float | None:
+    positive = wanted >= 0.5
+    return None if positive.all() or not positive.any() else float(roc_auc_score(positive, probs))
+
+
+def _interval(
+    measure: Callable[[Floats, Floats], float | None], probs: Floats, wanted: Floats, resamples: NDArray[np.int64]
+) -> list[float] | None:
+    value = measure(probs, wanted)
+    if value is None:
+        return None
+    drawn = [found for at in resamples if (found := measure(probs[at], wanted[at])) is not None]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return [value, float(low), float(high)]

@@ -1,0 +1,337 @@
+"""Fit: from a trace table and a spec to a bundle with its evidence, one phase after the other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pointsman.bundle import write_bundle
+from pointsman.classifier import CrossFit, cross_fit, intent_table
+from pointsman.conformance import conformance_vectors
+from pointsman.costs import Price
+from pointsman.decide import believe
+from pointsman.encoders import CachedEncoder, TransformerEncoder
+from pointsman.errors import SpecError, TraceError
+from pointsman.evaluation import evaluate
+from pointsman.graph import export_graph
+from pointsman.labels import IntentLabels, intent_labels
+from pointsman.model_card import model_card
+from pointsman.objective import Objective
+from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
+from pointsman.policy import Candidate, Expected, Fallback, Policy, Text
+from pointsman.replay import Served, baseline_columns, facts_of, with_fallbacks
+from pointsman.report import before_after
+from pointsman.router import Router
+from pointsman.rules import ValueRule
+from pointsman.search import SearchResult, best_per_intent, search
+from pointsman.slices import MIN_REQUESTS, Slices, prompt_folds, time_slices
+from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
+from pointsman.traces import TraceTable, fingerprint
+
+__all__ = ["FitOptions", "FitResult", "fit", "known_outcomes", "unseen"]
+
+Progress = Callable[[str, int, int], None]
+"""Called with (phase, done, total)."""
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How to fit.
+
+    Attributes
+    ----------
+    trials : int
+        Optuna trials.
+    seed : int
+    storage : str or None
+        Optuna storage URL; in memory by default.
+    cache : Path or None
+        Folder where embeddings are kept between fits.
+    """
+
+    trials: int = 200
+    seed: int = 0
+    storage: str | None = None
+    cache: Path | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """What a fit made.
+
+    Attributes
+    ----------
+    bundle : Path
+    policy : Policy
+    report : dict
+        Before/after on the certify slice, by the exported bundle.
+    search : SearchResult
+    evaluation : dict
+        The classifier on the certify slice.
+    cross_fit : CrossFit
+    outcomes : Outcomes
+        Of the certify slice, columns in the policy's order.
+    data : dict
+        Fingerprint, time span, counts of requests by use.
+    """
+
+    bundle: Path
+    policy: Policy
+    report: dict[str, Any]
+    search: SearchResult
+    evaluation: dict[str, Any]
+    cross_fit: CrossFit
+    outcomes: Outcomes
+    data: dict[str, Any]
+
+    @property
+    def holds(self) -> bool:
+        """No constraint is broken on the certify slice."""
+        return all(entry["verdict"] != "broken" for entry in self.report["constraints"])
+
+
+def fit(
+    traces: TraceTable,
+    spec: RoutingSpec,
+    out: Path,
+    encoder: TransformerEncoder,
+    options: FitOptions | None = None,
+    run_id: str | None = None,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Train, calibrate, tune, export and certify.
+
+    Parameters
+    ----------
+    traces : TraceTable
+    spec : RoutingSpec
+    out : Path
+        Folder of the bundle; an older bundle there is replaced once the new one is complete.
+    encoder : TransformerEncoder
+    options : FitOptions, optional
+    run_id : str, optional
+        Of the tracking run; kept in the manifest.
+    progress : callable, optional
+
+    Raises
+    ------
+    TraceError, SpecError
+        Where traces and spec do not fit each other.
+    InfeasibleError
+        Where no policy meets the constraints.
+    """
+    options, say = options or FitOptions(), progress or (lambda phase, done, total: None)
+    outcomes = known_outcomes(traces, spec)
+    slices = time_slices(outcomes.timestamp)
+    learn, calibrate = outcomes.take(slices.learn), outcomes.take(slices.calibrate)
+    order = np.argsort(np.nanmean(learn.cost_usd, axis=0), kind="stable")
+    models = [outcomes.models[index] for index in order]
+    learn, calibrate = learn.reorder(models), calibrate.reorder(models)
+    certify = outcomes.take(slices.certify).reorder(models)
+    certify = certify.take(certify.complete)
+    if len(certify) == 0:
+        raise TraceError("no request of the last fifth has the outcome of every candidate: nothing can be certified")
+    labels = intent_labels(learn.intent)
+    crossed = _train(learn, calibrate, labels, encoder, options, say)
+    draft = _draft_policy(learn, labels, crossed, spec, encoder)
+    found, evidence = _tune(learn, labels, crossed, draft, spec, options, say)
+    policy = replace(draft, rule=found.rule, evidence=evidence)
+    data = _data_facts(traces, outcomes, slices, certify)
+    seen = request_hashes(outcomes.take(np.concatenate([slices.learn, slices.calibrate])))
+    provenance = {
+        "data": data,
+        "run_id": run_id,
+        "seed": options.seed,
+        "trials": options.trials,
+        "encoder": encoder.name,
+        "libraries": _libraries(),
+    }
+    say("export", 0, 2)
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "model.onnx"
+        info = export_graph(encoder, crossed.heads, graph)
+        tokenizer = encoder.tokenizer_json()
+        vectors = conformance_vectors(encoder.encode, crossed.heads, policy, tokenizer)
+        parts: dict[str, Any] = {"graph": graph, "tokenizer_json": tokenizer, "conformance": vectors, "model_io": info, "seen": seen}
+        trial_run = write_bundle(Path(folder) / "draft", policy=policy, model_card="", provenance=provenance, **parts)
+        router = Router.load(trial_run, threads=0)
+        say("certify", 0, len(certify))
+        probs = router.probabilities(list(certify.prompt), progress=lambda done, total: say("certify", done, total))
+        report = before_after(certify, *probs, policy, spec, options.seed)
+        evaluation = evaluate(certify, *probs, labels)
+        policy = replace(policy, evidence={**evidence, "certified": _kept(report)})
+        card = model_card(policy, report, evaluation, provenance)
+        bundle = write_bundle(out, policy=policy, model_card=card, provenance=provenance, **parts)
+    say("export", 2, 2)
+    return FitResult(bundle, policy, report, found, evaluation, crossed, certify, data)
+
+
+def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_REQUESTS) -> Outcomes:
+    """Return the outcomes of the spec's candidates, at least so many of them complete; see `pointsman.outcomes.outcomes_of` for what is raised."""
+    prices = {name: Price(one.input_usd_per_mtok, one.output_usd_per_mtok) for name, one in spec.candidates.items()}
+    timeouts = {name: one.timeout_ms for name, one in spec.candidates.items() if one.timeout_ms is not None}
+    outcomes = outcomes_of(traces.rows, prices, timeouts)
+    if not np.isfinite(outcomes.useful).any():
+        raise TraceError("column useful is missing or empty: without it there is nothing to learn; 0..1 is allowed")
+    complete = int(outcomes.complete.sum())
+    if complete < at_least:
+        raise TraceError(
+            f"{complete} of {len(outcomes)} requests have the outcome (useful, cost, latency_ms) of all "
+            f"{len(outcomes.models)} candidates; at least {at_least} are needed: replay more requests against them"
+        )
+    if spec.constraints.hallucination_rate is not None and not np.isfinite(outcomes.hallucinated).any():
+        raise SpecError("constraints.hallucination_rate is set, but the traces have no column hallucinated")
+    return outcomes
+
+
+def _train(
+    learn: Outcomes,
+    calibrate: Outcomes,
+    labels: IntentLabels,
+    encoder: TransformerEncoder,
+    options: FitOptions,
+    say: Progress,
+) -> CrossFit:
+    prompts = [*learn.prompt, *calibrate.prompt]
+    reader = encoder if options.cache is None else CachedEncoder(encoder, options.cache)
+    embeddings = reader.encode(prompts, lambda done, total: say("encode", done, total))
+    first = len(learn)
+    return cross_fit(
+        (embeddings[:first], labels.codes, learn.useful),
+        (embeddings[first:], labels.code(calibrate.intent), calibrate.useful),
+        prompt_folds(learn.prompt),
+        len(labels.names),
+        progress=lambda done, total: say("train", done, total),
+    )
+
+
+def _draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec: RoutingSpec, encoder: TransformerEncoder) -> Policy:
+    """Return the policy with everything but its thresholds."""
+    unknown = [name for name in spec.rules.intents if name not in labels.names]
+    if unknown:
+        raise SpecError(f"rules.intents names {unknown[0]!r}, which the traces do not; allowed: {', '.join(labels.names)}")
+    limit = spec.constraints.p95_latency_ms
+    late = np.zeros_like(learn.latency_ms) if limit is None else np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit, np.nan)
+    tables = {"useful": crossed.heads.table, "cost_usd": None, "late": None}
+    for name, values in (("cost_usd", learn.cost_usd), ("late", late)):
+        tables[name] = intent_table(values, labels.codes, len(labels.names))
+    candidates = []
+    for model in learn.models:
+        one = spec.candidates[model].model_dump()
+        candidates.append(Candidate(name=model, **{**one, "modalities": tuple(one["modalities"])}))
+    return Policy(
+        intents=labels.names,
+        candidates=tuple(candidates),
+        rule=ValueRule(0.0, 0.0),
+        expected=Expected(**{name: np.round(np.asarray(table, dtype=np.float64), 9) for name, table in tables.items()}),
+        safe_model=spec.safe_model,
+        pinned_intents=dict(spec.rules.intents),
+        pinned_modalities={str(name): model for name, model in spec.rules.modalities.items()},
+        fallbacks=_fallbacks(learn, labels, spec),
+        long_context_tokens=spec.long_context_tokens,
+        guards=spec.guards.model_dump(exclude_none=True),
+        text=Text(encoder.clip.head, encoder.clip.tail),
+    )
+
+
+def _fallbacks(learn: Outcomes, labels: IntentLabels, spec: RoutingSpec) -> tuple[Fallback, ...]:
+    """Return the spec's fallbacks; where it is silent, every candidate, the most useful first."""
+    if spec.fallbacks is None:
+        by_use = np.argsort(-np.nanmean(learn.useful, axis=0), kind="stable")
+        return tuple(Fallback(learn.models[index]) for index in by_use)
+    conditions = {*labels.names, "text", "image", "audio", "long_context", "timeout", "error"}
+    for index, fallback in enumerate(spec.fallbacks):
+        for word in fallback.when:
+            if word not in conditions:
+                allowed = ", ".join(sorted(conditions))
+                raise SpecError(f"fallbacks.{index}.when has {word!r}, no intent of the traces and no condition; allowed: {allowed}")
+    return tuple(Fallback(one.model, tuple(one.when), one.cost_threshold_ms) for one in spec.fallbacks)
+
+
+def _tune(
+    learn: Outcomes,
+    labels: IntentLabels,
+    crossed: CrossFit,
+    draft: Policy,
+    spec: RoutingSpec,
+    options: FitOptions,
+    say: Progress,
+) -> tuple[SearchResult, dict[str, Any]]:
+    """Search thresholds on the out-of-fold beliefs of the learn slice."""
+    at = learn.complete
+    tune = learn.take(at)
+    facts = facts_of(tune)
+    beliefs = believe(crossed.intent_probs[at], crossed.useful_probs[at], facts, draft)
+    baseline = spec.baseline
+    if baseline == BEST_SINGLE:
+        baseline = tune.models[int(tune.useful.mean(axis=0).argmax())]
+    before = Served.by(tune, baseline_columns(tune, baseline))
+    objective = Objective(with_fallbacks(tune, beliefs, facts, draft), before, spec)
+    found = search(
+        beliefs,
+        objective,
+        tune.models,
+        None if baseline == AS_LOGGED else baseline,
+        n_trials=options.trials,
+        seed=options.seed,
+        storage=options.storage,
+        progress=lambda done, total: say("tune", done, total),
+    )
+    codes = labels.codes[at]
+    true = np.where((codes >= 0)[:, None], np.eye(len(labels.names))[codes], crossed.intent_probs[at])
+    by_intent = best_per_intent(believe(true, crossed.useful_probs[at], facts, draft), objective, labels.names, tune.models)
+    evidence = {
+        "baseline": baseline,
+        "best_per_intent": by_intent,
+        "tuned_on_requests": len(tune),
+        "tuned": {
+            "cost_per_useful": found.evaluation.cost_per_useful,
+            "useful_rate": found.evaluation.useful_rate,
+            "constraints": [check.to_dict() for check in found.evaluation.checks],
+        },
+    }
+    return found, evidence
+
+
+def _kept(report: dict[str, Any]) -> dict[str, Any]:
+    return {key: report[key] for key in ("verdict", "requests", "before", "after", "change", "constraints", "modelled")}
+
+
+def _data_facts(traces: TraceTable, outcomes: Outcomes, slices: Slices, certify: Outcomes) -> dict[str, Any]:
+    return {
+        "fingerprint": fingerprint(traces.rows),
+        "rows_in": traces.rows_in,
+        "rows_put_aside": len(traces.quarantine),
+        "requests": len(outcomes),
+        "requests_with_every_outcome": int(outcomes.complete.sum()),
+        "learn": len(slices.learn),
+        "calibrate": len(slices.calibrate),
+        "certify": len(certify),
+        "first": str(outcomes.timestamp.min()),
+        "last": str(outcomes.timestamp.max()),
+        "certify_from": str(certify.timestamp.min()),
+    }
+
+
+def _libraries() -> dict[str, str]:
+    names = ("pointsman", "numpy", "onnxruntime", "tokenizers", "torch", "sentence-transformers", "scikit-learn", "optuna", "pandas")
+    found: dict[str, str] = {"python": platform.python_version()}
+    for name in names:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def unseen(outcomes: Outcomes, seen: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Return, (n,), which requests did not take part in the fit of a bundle."""
+    return ~np.isin(request_hashes(outcomes), seen)

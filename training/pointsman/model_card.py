@@ -1,0 +1,71 @@
+"""The model card: what a bundle is, what it was made of, what it proved, and what it cannot do. No prompt text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pointsman.policy import Policy
+from pointsman.tables import constraint_lines, metric_table
+
+__all__ = ["model_card"]
+
+
+def model_card(policy: Policy, report: Mapping[str, Any], evaluation: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+    """Return the card as Markdown."""
+    data = provenance["data"]
+    rule = "\n".join(f"- `{key}`: {value}" for key, value in policy.rule.to_dict().items())
+    useful = "\n".join(
+        f"| {model} | {_cell(scores['auc'])} | {_cell(scores['brier'])} | {_cell(scores['calibration_error'])} |"
+        for model, scores in evaluation["useful"].items()
+    )
+    intent = evaluation["intent"]
+    intents = (
+        "One intent only: nothing to tell apart."
+        if intent is None
+        else f"Accuracy {_cell(intent['accuracy'])} over {intent['intents']} intents (always the most frequent: "
+        f"{intent['majority']:.3f}); calibration error {intent['calibration_error']:.3f}."
+    )
+    modelled = ", ".join(report["modelled"]) or "nothing, says the spec"
+    return f"""# Model card
+
+{report["verdict"]}
+
+## What it is
+A routing bundle for {len(policy.candidates)} candidates: {", ".join(policy.models)}. Encoder: {provenance["encoder"]}. It
+reads a prompt, its modality and the number of context tokens, and names a model, fallbacks and a timeout.
+The kill-switch sends everything to {policy.safe_model}.
+
+## Thresholds
+{rule}
+
+## Before and after
+Baseline: {report["baseline"]}. {report["requests"]:,} requests, later than every request used to train, calibrate or tune;
+differences with {report["change"]["confidence"]:.0%} intervals (paired bootstrap, {report["change"]["replicates"]:,} replicates).
+Modelled, not measured: {modelled}.
+
+{metric_table(report)}
+
+{constraint_lines(report)}
+
+## The classifier on the same requests
+{intents}
+
+| candidate | AUC | Brier | calibration error |
+|---|---|---|---|
+{useful}
+
+## Data
+{data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read, {data["rows_put_aside"]:,}
+put aside); {data["learn"]:,} to learn, {data["calibrate"]:,} to calibrate, {data["certify"]:,} to certify. Fingerprint `{data["fingerprint"]}`.
+The bundle holds no prompt of theirs: the conformance prompts are pointsman's own, requests are kept as 64-bit hashes.
+
+## Limits
+It knows the intents, languages and candidates of its traces and no others; a new model or a new kind of request needs a new fit.
+Probabilities are averages over traces like these; an adversary can write a prompt that reads as another intent. Expected cost
+and lateness are per intent, not per request. Intervals say nothing about traffic unlike that of the certify slice.
+"""
+
+
+def _cell(value: list[float] | None) -> str:
+    return "–" if value is None else f"{value[0]:.3f} [{value[1]:.3f}, {value[2]:.3f}]"

@@ -1,0 +1,90 @@
+"""Pictures of a report: cost against usefulness, with the baselines and the chosen point."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["cost_and_usefulness"]
+
+INK, MUTED, BEFORE, AFTER, RIVAL = "#222222", "#8a8a8a", "#b5452c", "#0b6e4f", "#3b5b92"
+
+
+def cost_and_usefulness(report: Mapping[str, Any], path: Path) -> Path:
+    """Draw mean cost per request against the useful rate and save the picture; return its path.
+
+    Before and after are labelled; the bars of after are the intervals of its paired difference from before.
+    """
+    with mpl.rc_context({"font.size": 10, "axes.edgecolor": MUTED, "svg.hashsalt": "pointsman"}):
+        figure = Figure(figsize=(8, 5), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        _singles(axes, report)
+        for name, marker in (("random_same_cost", "D"), ("best_per_intent", "s"), ("oracle", "*")):
+            summary = report["baselines"].get(name)
+            if summary is not None:
+                x, y = _point(summary)
+                axes.plot(x, y, marker, color=RIVAL, markersize=11 if marker == "*" else 6, linestyle="none")
+                _label(axes, x, y, name.replace("_", " "), RIVAL, below=name == "random_same_cost")
+        _after(axes, report)
+        axes.set_xscale("log")
+        axes.set_xlabel("mean full cost of a request, USD (log scale)")
+        axes.set_ylabel("useful responses, %")
+        modelled = f"; modelled: {', '.join(report['modelled'])}" if report["modelled"] else ""
+        axes.set_title(f"Cost against usefulness, {report['requests']:,} unseen requests{modelled}", loc="left", fontsize=11)
+        axes.grid(visible=True, alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(0.14)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+    return path
+
+
+def _point(summary: Mapping[str, Any]) -> tuple[float, float]:
+    return summary["cost_usd"] / summary["requests"], 100 * summary["useful_rate"]
+
+
+def _singles(axes: Axes, report: Mapping[str, Any]) -> None:
+    """Draw every candidate on its own, and what mixing them at random can reach."""
+    points = {name.partition(":")[2]: _point(one) for name, one in report["baselines"].items() if name.startswith("always:")}
+    hull: list[tuple[float, float]] = []
+    for x, y in sorted(points.values()):
+        if hull and y <= hull[-1][1]:
+            continue
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (x - hull[-2][0]) <= (y - hull[-2][1]) * (hull[-1][0] - hull[-2][0]):
+            hull.pop()
+        hull.append((x, y))
+    steps: list[tuple[float, float]] = hull[:1]
+    for (x0, y0), (x1, y1) in zip(hull, hull[1:], strict=False):
+        steps += [(x0 + (x1 - x0) * part / 40, y0 + (y1 - y0) * part / 40) for part in range(1, 41)]
+    axes.plot(*zip(*steps, strict=True), color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
+    for name, (x, y) in points.items():
+        axes.plot(x, y, "o", color=MUTED, markersize=6)
+        _label(axes, x, y, name, INK, below=True)
+
+
+def _after(axes: Axes, report: Mapping[str, Any]) -> None:
+    """Draw before, after and the way between them."""
+    x0, y0 = _point(report["before"])
+    x1, y1 = _point(report["after"])
+    cost, useful = report["change"]["cost_usd"], report["change"]["useful_rate"]
+    axes.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": AFTER, "lw": 1.5, "shrinkA": 6, "shrinkB": 6})
+    axes.plot(x0, y0, "o", color=BEFORE, markersize=10)
+    _label(axes, x0, y0, f"before: {report['baseline']}", BEFORE)
+    low, high = x0 * cost.get("ratio_low", x1 / x0), x0 * cost.get("ratio_high", x1 / x0)
+    across = [[max(x1 - low, 0.0)], [max(high - x1, 0.0)]]
+    up = [[max(y1 - y0 - 100 * useful["low"], 0.0)], [max(y0 + 100 * useful["high"] - y1, 0.0)]]
+    axes.errorbar(x1, y1, xerr=across, yerr=up, fmt="o", color=AFTER, markersize=10, capsize=3, lw=1.5)
+    _label(axes, x1, y1, "after: pointsman", AFTER)
+
+
+def _label(axes: Axes, x: float, y: float, text: str, colour: str, *, below: bool = False) -> None:
+    axes.annotate(
+        text, (x, y), xytext=(0, -14 if below else 9), textcoords="offset points", ha="center", color=colour, fontsize=9
+    )

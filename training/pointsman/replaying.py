@@ -1,0 +1,45 @@
+"""Replay a bundle from disk on a trace table, leaving out the requests it was fitted on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pointsman.errors import SpecError, TraceError
+from pointsman.fit import Progress, known_outcomes, unseen
+from pointsman.report import before_after
+from pointsman.router import Router
+from pointsman.spec import RoutingSpec
+from pointsman.traces import TraceTable
+
+__all__ = ["replay_bundle"]
+
+
+def replay_bundle(
+    bundle: Path, traces: TraceTable, spec: RoutingSpec, seed: int = 0, progress: Progress | None = None
+) -> dict[str, Any]:
+    """Return the before/after report of a bundle (see `pointsman.report.before_after`).
+
+    ``left_out`` counts the requests that took part in the fit (``seen``) and those that lack an outcome (``incomplete``).
+
+    Raises
+    ------
+    SpecError
+        Where the spec's candidates are not the bundle's.
+    TraceError
+        Where no request is left.
+    """
+    say = progress or (lambda phase, done, total: None)
+    router = Router.load(bundle, threads=0)
+    if set(spec.candidates) != set(router.policy.models):
+        theirs, ours = ", ".join(router.policy.models), ", ".join(spec.candidates)
+        raise SpecError(f"the spec's candidates are not the bundle's: {ours}; the bundle has {theirs}")
+    outcomes = known_outcomes(traces, spec, at_least=1)
+    fresh = unseen(outcomes, router.bundle.seen)
+    kept = outcomes.take(fresh & outcomes.complete).reorder(router.policy.models)
+    if len(kept) == 0:
+        raise TraceError(f"none of the {len(outcomes)} requests is unseen and complete: {int((~fresh).sum())} took part in the fit")
+    probs = router.probabilities(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
+    report = before_after(kept, *probs, router.policy, spec, seed)
+    left_out = {"seen": int((~fresh).sum()), "incomplete": int((fresh & ~outcomes.complete).sum())}
+    return {**report, "left_out": left_out, "bundle": router.bundle.manifest["provenance"]["run_id"]}

@@ -1,0 +1,79 @@
+"""The before/after report as a table: one set of cells for terminals, model cards and the README alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+__all__ = ["constraint_lines", "markdown", "metric_cells", "metric_table", "usd"]
+
+
+def metric_cells(report: Mapping[str, Any]) -> list[list[str]]:
+    """Return before, after, their change with its interval, and the baselines; the first row is the head."""
+    month = report["after"]["cost_usd_per_month"] is not None
+    money = "USD a month" if month else "cost, USD"
+    cells = [["", "useful", "USD per useful response", money, "P50, ms", "P95, ms", "hallucinated"]]
+    cells += [_row(f"before ({report['baseline']})", report["before"], month), _row("after", report["after"], month)]
+    cells.append(_change_row(report["change"]))
+    cells += [_row(name, summary, month) for name, summary in report["baselines"].items() if summary is not None]
+    if all(row[-1] == "–" for row in cells[1:]):
+        cells = [row[:-1] for row in cells]
+    return cells
+
+
+def markdown(cells: Sequence[Sequence[str]]) -> str:
+    """Return cells as a Markdown table; the first column is left-aligned, the others right."""
+    head, *rows = cells
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
+
+
+def metric_table(report: Mapping[str, Any]) -> str:
+    """Return the cells of the report as a Markdown table."""
+    return markdown(metric_cells(report))
+
+
+def constraint_lines(report: Mapping[str, Any]) -> str:
+    """Return one line for each constraint: what was measured, what is certain, what is allowed."""
+    confidence = report["change"]["confidence"]
+    return "\n".join(
+        f"- {entry['name']}: {entry['verdict']}: {entry['unit']} {entry['value']:.4f}, with {confidence:.0%} confidence at "
+        f"most {entry['bound']:.4f}; allowed {entry['limit']:.4f}"
+        for entry in report["constraints"]
+    )
+
+
+def usd(value: float | None) -> str:
+    """Return an amount with three significant digits."""
+    if value is None:
+        return "–"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2e}"
+
+
+def _row(name: str, summary: Mapping[str, Any], month: bool) -> list[str]:
+    hallucinated = summary["hallucination_rate"]
+    return [
+        name,
+        f"{100 * summary['useful_rate']:.1f} %",
+        usd(summary["cost_per_useful"]),
+        usd(summary["cost_usd_per_month" if month else "cost_usd"]),
+        f"{summary['p50_ms']:,.0f}",
+        f"{summary['p95_ms']:,.0f}",
+        "–" if hallucinated is None else f"{100 * hallucinated:.1f} %",
+    ]
+
+
+def _change_row(change: Mapping[str, Any]) -> list[str]:
+    cells = [f"change [{change['confidence']:.0%}]"]
+    for name in ("useful_rate", "cost_per_useful", "cost_usd", "p50_ms", "p95_ms", "hallucination_rate"):
+        entry = change[name]
+        if entry is None:
+            cells.append("–")
+        elif "ratio" in entry:
+            low, high = 100 * (entry["ratio_low"] - 1), 100 * (entry["ratio_high"] - 1)
+            cells.append(f"{100 * (entry['ratio'] - 1):+.0f} % [{low:+.0f}, {high:+.0f}]")
+        else:
+            cells.append(f"{100 * entry['difference']:+.1f} [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]")
+    return cells
