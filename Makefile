@@ -1,0 +1,45 @@
+# Two commands: `make quickstart` runs the main job on the embedded sample week, `make test` sets up and passes the tests.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: quickstart test check lint types table week clean
+
+quickstart: $(VENV)/.train
+	$(BIN)/pointsman quickstart --out quickstart
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest
+
+check: lint types test
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+types: $(VENV)/.dev
+	$(BIN)/mypy
+
+# The README's table on real outcomes and the sample week's picture, rewritten in place by the commands that measure them.
+table: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/real_outcomes.py --readme README.md
+
+week: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/sample_week.py --readme README.md --picture notebooks/images/sample_week.png
+
+$(VENV)/.python:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+$(VENV)/.train: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing pointsman[train] into $(VENV) (about two minutes)"
+	$(PIP) -e '.[train]'
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml constraints.txt
+	@echo "installing pointsman[dev] into $(VENV) (about two minutes)"
+	$(PIP) -e '.[dev]'
+	touch $@ $(VENV)/.train
+
+clean:
+	rm -rf $(VENV) quickstart build dist
