@@ -11,7 +11,6 @@ import json
 import os
 import secrets
 import shutil
-import stat
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,25 +19,29 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.errors import BundleError
+from pointsman.manifest import (
+    CARD,
+    CONFORMANCE,
+    FILES,
+    FORMAT_VERSION,
+    MANIFEST,
+    MODEL,
+    POLICY,
+    SEEN,
+    TOKENIZER,
+    open_plain,
+    read_manifest,
+    sha256,
+    sign,
+)
 from pointsman.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from io import BufferedReader
 
     from numpy.typing import ArrayLike, NDArray
 
-__all__ = ["FILES", "FORMAT_VERSION", "MANIFEST", "Bundle", "load_bundle", "write_bundle"]
-
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
-MODEL, TOKENIZER, POLICY = "model.onnx", "tokenizer.json", "policy.json"
-CONFORMANCE, CARD, SEEN = "conformance.jsonl", "MODEL_CARD.md", "seen_requests.u64"
-FILES = (MODEL, TOKENIZER, POLICY, CONFORMANCE, CARD, SEEN)
-"""Every file beside the manifest; all are needed, others are not read."""
-
-MANIFEST_MAX_BYTES = 4 << 20
-_KEYS = ("format_version", "name", "created", "io", "provenance", "files", "sha256")
+__all__ = ["Bundle", "load_bundle", "write_bundle"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,9 +144,9 @@ def write_bundle(
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "io": dict(model_io),
             "provenance": dict(provenance),
-            "files": {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in contents.items()},
+            "files": {name: {"bytes": len(data), "sha256": sha256(data)} for name, data in contents.items()},
         }
-        contents[MANIFEST] = _render(document | {"sha256": _sha256(_render(document))})
+        contents[MANIFEST] = sign(document)
         out.parent.mkdir(parents=True, exist_ok=True)
         partial.mkdir()
         for name, data in contents.items():
@@ -154,7 +157,7 @@ def write_bundle(
         _sync(partial)
         load_bundle(partial)
         _swap_in(partial, out)
-    except (OSError, TypeError, ValueError, RecursionError, BundleError) as error:
+    except (OSError, TypeError, ValueError, OverflowError, RecursionError, BundleError) as error:
         reason = str(error).replace(str(partial), str(out))
         raise BundleError(f"{out}: the bundle cannot be written: {reason}") from error
     finally:
@@ -176,7 +179,7 @@ def load_bundle(path: str | Path) -> Bundle:
         raise BundleError(f"{path}: no such bundle folder ({error})") from error
     if not folder.is_dir():
         raise BundleError(f"{folder}: not a folder; a bundle is a folder with {MANIFEST}")
-    manifest = _manifest(folder)
+    manifest = read_manifest(folder)
     contents = {name: _verified(folder, name, manifest["files"][name], keep=name != MODEL) for name in FILES}
     try:
         policy = Policy.from_json(contents[POLICY].decode())
@@ -193,74 +196,18 @@ def load_bundle(path: str | Path) -> Bundle:
     return Bundle(folder, manifest, policy, seen)
 
 
-def _manifest(folder: Path) -> dict[str, Any]:
-    """Return the manifest, byte for byte as it was written, with the keys and types that the loader relies on."""
-    where = folder / MANIFEST
-    with _open(folder, MANIFEST) as file:
-        data = file.read(MANIFEST_MAX_BYTES + 1)
-    if len(data) > MANIFEST_MAX_BYTES:
-        raise BundleError(f"{where}: larger than {MANIFEST_MAX_BYTES} bytes")
-    try:
-        document = json.loads(data)
-        if not isinstance(document, dict):
-            raise BundleError(f"{where}: a JSON object is needed, got {type(document).__name__}")
-        version = document.get("format_version")
-        if type(version) is not int or version != FORMAT_VERSION:
-            raise BundleError(f"{where}: format_version is {str(version)[:40]!r}; this release loads {FORMAT_VERSION}")
-        if tuple(document) != _KEYS:
-            raise BundleError(f"{where}: keys are {', '.join(document)[:200]}; needed: {', '.join(_KEYS)}")
-        unsigned = {key: value for key, value in document.items() if key != "sha256"}
-        intact = document["sha256"] == _sha256(_render(unsigned)) and _render(document) == data
-    except (ValueError, TypeError, RecursionError) as error:
-        raise BundleError(f"{where}: not a manifest: {str(error)[:200]}") from error
-    if not intact:
-        raise BundleError(f"{where}: altered since it was written (its own sha256 does not fit)")
-    files, io = document["files"], document["io"]
-    if not isinstance(files, dict) or tuple(files) != FILES:
-        raise BundleError(f"{where}: files must list exactly {', '.join(FILES)}")
-    for name, entry in files.items():
-        kinds = {key: type(value) for key, value in entry.items()} if isinstance(entry, dict) else None
-        if kinds != {"bytes": int, "sha256": str}:
-            raise BundleError(f"{where}: files.{name} must have bytes (an integer) and sha256 (a text)")
-    for key, kind in {"name": str, "created": str, "io": dict, "provenance": dict}.items():
-        if not isinstance(document[key], kind):
-            raise BundleError(f"{where}: {key} must be {'a text' if kind is str else 'an object'}")
-    for key in ("inputs", "outputs"):
-        names = io.get(key)
-        if not isinstance(names, list) or [type(name) for name in names] != [str, str]:
-            raise BundleError(f"{where}: io.{key} is {str(names)[:80]}; two names are needed")
-    for key, least in {"max_tokens": 1, "dimensions": 1, "intents": 1, "candidates": 1, "pad_id": 0}.items():
-        size = io.get(key)
-        if type(size) is not int or size < least:
-            raise BundleError(f"{where}: io.{key} is {str(size)[:40]!r}; an integer of at least {least} is needed")
-    return document
-
-
 def _verified(folder: Path, name: str, entry: Mapping[str, Any], *, keep: bool = True) -> bytes:
     """Return a file's bytes (none where not `keep`) after comparing length and hash with its manifest entry."""
     where = folder / name
-    with _open(folder, name) as file:
+    with open_plain(folder, name) as file:
         size = os.fstat(file.fileno()).st_size
         if size != entry["bytes"]:
             raise BundleError(f"{where}: {size} bytes; the manifest says {entry['bytes']}: truncated or altered")
         data = file.read(size) if keep else b""
-        found = _sha256(data) if keep else hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256(data) if keep else hashlib.file_digest(file, "sha256").hexdigest()
     if found != entry["sha256"]:
         raise BundleError(f"{where}: sha256 {found}; the manifest says {entry['sha256']}: altered")
     return data
-
-
-def _open(folder: Path, name: str) -> BufferedReader:
-    """Open a plain file of the folder: no link, pipe or device is followed or waited for."""
-    flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    try:
-        handle = os.open(folder / name, flags)
-    except OSError as error:
-        raise BundleError(f"{folder / name}: {error.strerror or error}; every bundle has this plain file") from error
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise BundleError(f"{folder / name}: not a plain file")
-    return os.fdopen(handle, "rb")
 
 
 def _refuse_strangers(out: Path) -> None:
@@ -275,7 +222,10 @@ def _refuse_strangers(out: Path) -> None:
 
 
 def _swap_in(partial: Path, out: Path) -> None:
-    """Put the finished folder in the place of `out`; on failure the old one is back in its place."""
+    """Put the finished folder in the place of `out`; on failure the old one is back in its place.
+
+    A kill between the two renames leaves the old bundle, whole, as ``.NAME.*.old`` beside it.
+    """
     aside = out.with_name(f".{out.name}.{secrets.token_hex(6)}.old")
     replaced = out.exists()
     if replaced:
@@ -298,11 +248,3 @@ def _sync(folder: Path) -> None:
             os.fsync(handle)
         finally:
             os.close(handle)
-
-
-def _render(document: Mapping[str, Any]) -> bytes:
-    return (json.dumps(document, indent=2, allow_nan=False) + "\n").encode()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from pointsman.errors import MissingExtraError, PointsmanError
 from pointsman.heads import TABLE_MARGIN, Heads
 
@@ -15,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    import numpy as np
     import torch
     from numpy.typing import NDArray
 
@@ -68,15 +69,15 @@ class GraphInfo:
 def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> GraphInfo:
     """Write the classifier to `path` as one ONNX file and return what is needed to run it.
 
-    The same encoder and heads give the same bytes. The probabilities are those of ``heads(encoder.encode(prompts))``
-    to within float32 rounding.
+    The same encoder and heads give the same bytes. The probabilities are those of the training path
+    (`pointsman.classifier.probabilities`) to within float32 rounding.
 
     Parameters
     ----------
     encoder : TransformerEncoder
         A transformer pooled by mean, and nothing behind that but normalisation.
     heads : Heads
-        With d rows: the encoder's dimensions.
+        For the encoder's d dimensions and v word pieces.
     path : Path
         The file to write.
 
@@ -96,6 +97,10 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     d, k = heads.intent_weight.shape
     if d != encoder.dimensions:
         raise PointsmanError(f"{encoder.name}: embeddings have {encoder.dimensions} dimensions, the heads need {d}")
+    if len(heads.idf) != encoder.vocabulary_size:
+        raise PointsmanError(
+            f"{encoder.name}: the vocabulary has {encoder.vocabulary_size} pieces, the heads need {len(heads.idf)}"
+        )
     module = _module(encoder, heads).eval()
     # Two rows of several tokens, one padded: nothing about the example's shape may be baked into the graph.
     ids = torch.full((2, 5), _pad_id(encoder), dtype=torch.int64)
@@ -156,6 +161,7 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
     import torch
 
     transformer: Any = encoder.model[0]
+    k = len(heads.intent_bias)
 
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
@@ -166,16 +172,22 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
             self.table = _constant(heads.table)
             self.useful_weight = _constant(heads.useful_weight)
             self.useful_bias = _constant(heads.useful_bias)
+            self.idf = _constant(heads.idf[:, None])
+            pieces = np.concatenate([heads.intent_pieces, heads.useful_pieces], axis=1)
+            self.pieces = _constant(heads.idf[:, None] * pieces)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
             mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
             embedding = torch.nn.functional.normalize(mean, dim=1)
-            logits = embedding @ self.intent_weight + self.intent_bias
+            idf = torch.nn.functional.embedding(input_ids, self.idf) * weight
+            found = (torch.nn.functional.embedding(input_ids, self.pieces) * weight).sum(1)
+            found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
+            logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
             intent = torch.softmax(logits / heads.intent_temperature, dim=1)
             average = (intent @ self.table).clamp(TABLE_MARGIN, 1 - TABLE_MARGIN)
-            odds = torch.log(average / (1 - average)) + embedding @ self.useful_weight + self.useful_bias
+            odds = torch.log(average / (1 - average)) + embedding @ self.useful_weight + found[:, k:] + self.useful_bias
             return intent, torch.sigmoid(odds / heads.useful_temperature)
 
     return Classifier()

@@ -1,4 +1,4 @@
-"""The trained heads as plain arrays: from an embedding to calibrated intent and usefulness probabilities.
+"""The trained heads as plain arrays: from what was read of a prompt to calibrated intent and usefulness probabilities.
 
 This numpy pass is the definition; the ONNX graph (`pointsman.graph`) is built from the same arrays and tested
 against it.
@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Heads"]
+__all__ = ["Heads", "Pieces", "softmax"]
 
 Floats = NDArray[np.floating[Any]]
+Pieces = Any
+"""(n, v) float array, dense or scipy sparse."""
 
 TABLE_MARGIN = 0.02
 """Intent averages are kept this far from 0 and 1 before their log-odds are taken."""
@@ -22,7 +24,7 @@ TABLE_MARGIN = 0.02
 
 @dataclass(frozen=True, eq=False)
 class Heads:
-    """Two linear heads on one embedding; usefulness starts from the intent's average.
+    """Two linear heads on an embedding and a bag of word pieces; usefulness starts from the intent's average.
 
     Attributes
     ----------
@@ -35,6 +37,10 @@ class Heads:
         Per-query evidence: added to the log-odds of the intents' expected average.
     useful_temperature : float
         The log-odds are divided by it before the sigmoid.
+    idf : (v,) float32
+        Weight of each word piece (`pointsman.lexical.Lexicon`).
+    intent_pieces, useful_pieces : (v, k), (v, m) float32
+        What a word piece adds to the logits.
     """
 
     intent_weight: NDArray[np.float32]
@@ -44,25 +50,29 @@ class Heads:
     useful_weight: NDArray[np.float32]
     useful_bias: NDArray[np.float32]
     useful_temperature: float
+    idf: NDArray[np.float32]
+    intent_pieces: NDArray[np.float32]
+    useful_pieces: NDArray[np.float32]
 
-    def intent_logits(self, embeddings: Floats) -> Floats:
-        """Return uncalibrated intent logits, (n, k)."""
-        return np.asarray(embeddings @ self.intent_weight + self.intent_bias)
+    def intent_logits(self, embeddings: Floats, pieces: Pieces) -> Floats:
+        """Return uncalibrated intent logits, (n, k), of (n, d) embeddings and (n, v) piece features."""
+        return np.asarray(embeddings @ self.intent_weight + pieces @ self.intent_pieces + self.intent_bias)
 
-    def intent_probs(self, embeddings: Floats) -> Floats:
+    def intent_probs(self, embeddings: Floats, pieces: Pieces) -> Floats:
         """Return calibrated intent probabilities, (n, k), rows summing to 1."""
-        return softmax(self.intent_logits(embeddings) / self.intent_temperature)
+        return softmax(self.intent_logits(embeddings, pieces) / self.intent_temperature)
 
-    def useful_logits(self, embeddings: Floats, intent_probs: Floats) -> Floats:
+    def useful_logits(self, embeddings: Floats, pieces: Pieces, intent_probs: Floats) -> Floats:
         """Return uncalibrated log-odds of usefulness, (n, m)."""
         average = np.clip(intent_probs @ self.table, TABLE_MARGIN, 1 - TABLE_MARGIN)
-        return np.asarray(np.log(average / (1 - average)) + embeddings @ self.useful_weight + self.useful_bias)
+        evidence = embeddings @ self.useful_weight + pieces @ self.useful_pieces + self.useful_bias
+        return np.asarray(np.log(average / (1 - average)) + evidence)
 
-    def __call__(self, embeddings: Floats) -> tuple[Floats, Floats]:
+    def __call__(self, embeddings: Floats, pieces: Pieces) -> tuple[Floats, Floats]:
         """Return (intent_probs (n, k), useful_probs (n, m)), calibrated."""
-        intent = self.intent_probs(embeddings)
-        logits = self.useful_logits(embeddings, intent) / self.useful_temperature
-        return intent, np.asarray(0.5 * (1 + np.tanh(logits / 2)))  # the sigmoid, without overflow
+        intent = self.intent_probs(embeddings, pieces)
+        logits = self.useful_logits(embeddings, pieces, intent) / self.useful_temperature
+        return intent, np.exp(-np.logaddexp(0, -logits))  # a sigmoid that cannot overflow
 
 
 def softmax(logits: Floats) -> Floats:

@@ -7,20 +7,18 @@ from __future__ import annotations
 
 import logging
 import math
-import operator
 import threading
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, SupportsIndex
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pointsman.bundle import load_bundle
 from pointsman.decide import Beliefs, Facts, believe, blend, can_take, decide, fallback_allowed
 from pointsman.errors import PointsmanError
-from pointsman.policy import MODALITIES
+from pointsman.incoming import checked_facts, checked_prompts
 from pointsman.reasons import Case, reason
 from pointsman.session import Progress, Prompt, Session
-from pointsman.text import valid_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 __all__ = ["Decision", "Router", "Tally"]
 
 logger = logging.getLogger("pointsman.router")
-
-MAX_CONTEXT_TOKENS = 2**53
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,8 +152,8 @@ class Router:
         PointsmanError
             Where a modality is unknown, context_tokens is negative, or lengths differ.
         """
-        prompts = _prompts(texts)
-        facts = _facts(prompts, modality, context_tokens)
+        prompts = checked_prompts(texts)
+        facts = checked_facts(prompts, modality, context_tokens)
         killed = self._killed
         if killed is not None:
             return [self._safe(killed)] * len(prompts)
@@ -169,11 +165,11 @@ class Router:
         self, texts: Sequence[Prompt], progress: Progress | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the graph's (intent_probs (n, k), useful_probs (n, m)), float32; `progress` gets (done, total)."""
-        return self._session.probabilities(_prompts(texts), progress)
+        return self._session.probabilities(checked_prompts(texts), progress)
 
     def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids that the graph reads of each prompt, after clipping."""
-        return self._session.token_ids(_prompts(texts))
+        return self._session.token_ids(checked_prompts(texts))
 
     def report(
         self, decision: Decision, ok: bool = True, latency_ms: float | None = None, cost_usd: float | None = None
@@ -276,31 +272,3 @@ class Router:
         tier = self.policy.models.index(self.policy.safe_model)
         timeout_ms = self.policy.candidates[tier].timeout_ms
         return Decision(self.policy.safe_model, None, tier, None, None, (), timeout_ms, why)
-
-
-def _prompts(texts: Sequence[Prompt]) -> list[Prompt]:
-    """Return the prompts as a list; refuse one text where several are expected, and what is no text at all."""
-    if isinstance(texts, str | bytes):
-        raise PointsmanError("a list of prompts is needed, got one text; use route() for one")
-    for text in texts:
-        if text is not None and not isinstance(text, str | bytes):
-            raise PointsmanError(f"a prompt is {type(text).__name__}; str, bytes or None is needed")
-    return list(texts)
-
-
-def _facts(prompts: Sequence[Prompt], modality: str | Sequence[str], context_tokens: int | Sequence[int]) -> Facts:
-    """Return the facts of each request; raise PointsmanError where one is out of range."""
-    count = len(prompts)
-    modalities = [modality] * count if isinstance(modality, str) else list(modality)
-    contexts = [context_tokens] * count if isinstance(context_tokens, SupportsIndex) else list(context_tokens)
-    for name, length in {"modality": len(modalities), "context_tokens": len(contexts)}.items():
-        if length != count:
-            raise PointsmanError(f"{length} values of {name} for {count} prompts; one for all or one each is needed")
-    for value in modalities:
-        if value not in MODALITIES:
-            raise PointsmanError(f"modality is {value!r}; allowed: {', '.join(MODALITIES)}")
-    for context in contexts:
-        if not isinstance(context, SupportsIndex) or not 0 <= operator.index(context) <= MAX_CONTEXT_TOKENS:
-            raise PointsmanError(f"context_tokens is {context!r}; an integer of at least 0 is needed")
-    chars = [len(valid_text(prompt)) if isinstance(prompt, bytes) else len(prompt or "") for prompt in prompts]
-    return Facts.of(chars, modalities, [operator.index(context) for context in contexts])

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointsman.bundle import MODEL, TOKENIZER
 from pointsman.errors import BundleError
+from pointsman.manifest import MODEL, TOKENIZER
 from pointsman.text import Clip
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from pointsman.text import Clip
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-__all__ = ["MAX_TOKENS", "MINILM_SHA256", "CachedEncoder", "Encoder", "TransformerEncoder"]
+__all__ = ["MAX_TOKENS", "MINILM_SHA256", "Encoder", "TransformerEncoder", "cached_encode"]
 
 MAX_TOKENS = 128
 """Tokens read of a clipped prompt, special tokens included."""
@@ -30,7 +31,7 @@ Progress = Callable[[int, int], None]
 
 
 class Encoder(Protocol):
-    """Turns prompts into unit vectors."""
+    """Turns prompts into unit vectors and word pieces."""
 
     name: str
 
@@ -41,6 +42,10 @@ class Encoder(Protocol):
 
     def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Return embeddings, (n, d) float32 of unit length; `progress` is called with (done, total)."""
+        ...
+
+    def token_ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the word pieces read of each prompt, sentence marks included."""
         ...
 
 
@@ -92,6 +97,31 @@ class TransformerEncoder:
         tokenizer.no_padding()
         return str(tokenizer.to_str())
 
+    def token_ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the word pieces read of each prompt, sentence marks included."""
+        from tokenizers import Tokenizer
+
+        tokenizer = Tokenizer.from_str(self.tokenizer_json())
+        return [encoding.ids for encoding in tokenizer.encode_batch_fast(self.clip.many(prompts))]
+
+    @cached_property
+    def identity(self) -> str:
+        """Hex SHA-256 of the weights: two encoders of one identity give the same embeddings."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.model.state_dict().items()):
+            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of word pieces, v."""
+        return len(self.model.tokenizer)
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that carry no meaning: sentence marks, padding, unknown."""
+        return sorted(self.model.tokenizer.all_special_ids)
+
     def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
         """Return embeddings, (n, d) float32 of unit length; `progress` is called with (done, total)."""
         texts = self.clip.many(prompts)
@@ -107,47 +137,42 @@ class TransformerEncoder:
         return out
 
 
-class CachedEncoder:
-    """An encoder that remembers, on disk, what it has encoded: the second fit on the same traces skips the pass.
+def cached_encode(
+    encoder: TransformerEncoder, prompts: Sequence[str], folder: Path | None, progress: Progress | None = None
+) -> NDArray[np.float32]:
+    """Return the embeddings of prompts, (n, d) float32, from `folder` where this very set was encoded before.
 
     Parameters
     ----------
-    encoder : Encoder
-        What computes a missing embedding.
-    folder : Path
-        Where embeddings are kept, one ``.npy`` per set of prompts, named by a hash: no prompt text is stored.
+    encoder : TransformerEncoder
+        Computes what is missing.
+    prompts : sequence of str
+    folder : Path or None
+        Where embeddings are kept, one ``.npy`` a set of prompts, named by a hash: no prompt text is stored. None to keep
+        nothing.
+    progress : callable, optional
     """
-
-    def __init__(self, encoder: TransformerEncoder, folder: Path) -> None:
-        self.encoder = encoder
-        self.folder = folder
-        self.name = encoder.name
-
-    @property
-    def dimensions(self) -> int:
-        """Length d of an embedding."""
-        return self.encoder.dimensions
-
-    def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
-        """Return embeddings, (n, d) float32, from disk where this very set was encoded before."""
-        digest = hashlib.sha256(repr((self.name, self.encoder.max_tokens, self.encoder.clip)).encode())
-        for text in self.encoder.clip.many(prompts):
-            digest.update(len(text).to_bytes(8, "little") + text.encode())
-        file = self.folder / f"{digest.hexdigest()[:32]}.npy"
-        if file.is_file():
-            try:
-                stored: NDArray[np.float32] = np.load(file, allow_pickle=False)
-            except (ValueError, OSError, EOFError):
-                file.unlink()  # cut short by a kill: computed anew below
-            else:
-                if stored.shape == (len(prompts), self.dimensions):
-                    return stored
-        embeddings = self.encoder.encode(prompts, progress)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(f".{os.getpid()}.tmp.npy")
-        np.save(partial, embeddings, allow_pickle=False)
-        partial.replace(file)
-        return embeddings
+    if folder is None:
+        return encoder.encode(prompts, progress)
+    digest = hashlib.sha256(repr((encoder.identity, encoder.max_tokens, encoder.clip)).encode())
+    for text in encoder.clip.many(prompts):
+        data = text.encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    file = folder / f"{digest.hexdigest()[:32]}.npy"
+    if file.is_file():
+        try:
+            stored: NDArray[np.float32] = np.load(file, allow_pickle=False)
+        except (ValueError, OSError, EOFError):
+            file.unlink()  # cut short by a kill: computed anew below
+        else:
+            if stored.shape == (len(prompts), encoder.dimensions):
+                return stored
+    embeddings = encoder.encode(prompts, progress)
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = file.with_suffix(f".{os.getpid()}.tmp.npy")
+    np.save(partial, embeddings, allow_pickle=False)
+    partial.replace(file)
+    return embeddings
 
 
 def _packaged_minilm() -> str:
@@ -167,8 +192,10 @@ def _packaged_minilm() -> str:
 def _load(source: str, offline: bool) -> SentenceTransformer:
     try:
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging as transformers_logging
     except ModuleNotFoundError as error:
         raise MissingExtraError("sentence-transformers", "train") from error
+    transformers_logging.disable_progress_bar()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

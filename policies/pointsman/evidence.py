@@ -17,7 +17,14 @@ METRICS = ("useful_rate", "cost_usd", "cost_per_useful", "p50_ms", "p95_ms", "ha
 Floats = NDArray[np.float64]
 
 
-def paired_change(before: Served, after: Served, confidence: float = 0.95, seed: int = 0, replicates: int = 2000) -> dict[str, Any]:
+def paired_change(
+    before: Served,
+    after: Served,
+    confidence: float = 0.95,
+    seed: int = 0,
+    replicates: int = 2000,
+    useful_value_usd: float | None = None,
+) -> dict[str, Any]:
     """Return each metric's difference, after minus before, with its percentile interval (Efron 1979).
 
     Requests are resampled, both sides together; a mixture's requests are resampled with all their rows.
@@ -31,6 +38,8 @@ def paired_change(before: Served, after: Served, confidence: float = 0.95, seed:
     seed : int
     replicates : int
         Bootstrap replicates; fewer where more than 20,000 requests would make them slow.
+    useful_value_usd : float, optional
+        What a useful response is worth: adds ``net_value_usd``, mean value minus cost of a request.
 
     Returns
     -------
@@ -38,19 +47,21 @@ def paired_change(before: Served, after: Served, confidence: float = 0.95, seed:
         By metric: ``difference, low, high``, and ``ratio, ratio_low, ratio_high`` for costs and latencies; None where
         either side is unknown.
     """
-    n = len(before.useful if before.weight is None else before.useful[: _requests(before)])
+    n = before.requests
     replicates = int(min(replicates, max(200, 4e7 / max(n, 1))))
     rng = np.random.default_rng(seed)
     drawn: list[tuple[dict[str, Floats], dict[str, Floats]]] = []
     step = max(1, int(2e6 / max(n, 1)))
+    names = METRICS if useful_value_usd is None else (*METRICS, "net_value_usd")
+    value = useful_value_usd or 0.0
     for start in range(0, replicates, step):
         at = rng.integers(0, n, size=(min(step, replicates - start), n))
-        drawn.append((_metrics(before, at, n), _metrics(after, at, n)))
+        drawn.append((_metrics(before, at, value), _metrics(after, at, value)))
     whole = np.arange(n)[None, :]
-    point = _metrics(before, whole, n), _metrics(after, whole, n)
+    point = _metrics(before, whole, value), _metrics(after, whole, value)
     tail = (1 - confidence) / 2
     change: dict[str, Any] = {"confidence": confidence, "replicates": replicates, "requests": n}
-    for name in METRICS:
+    for name in names:
         first, second = (np.concatenate([pair[side][name] for pair in drawn]) for side in (0, 1))
         was, now = float(point[0][name][0]), float(point[1][name][0])
         if not (np.isfinite(was) and np.isfinite(now)):
@@ -58,7 +69,7 @@ def paired_change(before: Served, after: Served, confidence: float = 0.95, seed:
             continue
         low, high = np.nanquantile(second - first, [tail, 1 - tail])
         entry = {"difference": now - was, "low": float(low), "high": float(high)}
-        if name not in {"useful_rate", "hallucination_rate"} and was > 0:
+        if name not in {"useful_rate", "hallucination_rate", "net_value_usd"} and was > 0:
             with np.errstate(divide="ignore", invalid="ignore"):
                 ratio_low, ratio_high = np.nanquantile(second / first, [tail, 1 - tail])
             entry |= {"ratio": now / was, "ratio_low": float(ratio_low), "ratio_high": float(ratio_high)}
@@ -66,26 +77,15 @@ def paired_change(before: Served, after: Served, confidence: float = 0.95, seed:
     return change
 
 
-def compare(change: Mapping[str, Any], same_cost: bool = False) -> str:
-    """Say whether the after side is ``ahead`` of, ``behind`` or ``level`` with the before side.
-
-    Ahead: significantly more useful or cheaper, and significantly worse in neither. Behind: the reverse. With
-    `same_cost` only usefulness is compared.
-    """
-    useful, cost = change["useful_rate"], change["cost_usd"]
-    better, worse = useful["low"] > 0, useful["high"] < 0
-    if not same_cost:
-        better, worse = better or cost["high"] < 0, worse or cost["low"] > 0
-    return "ahead" if better and not worse else "behind" if worse and not better else "level"
+def compare(change: Mapping[str, Any]) -> str:
+    """Say whether the after side is ``ahead`` of, ``behind`` or ``level`` with the before side in net value."""
+    net = change["net_value_usd"]
+    return "ahead" if net["low"] > 0 else "behind" if net["high"] < 0 else "level"
 
 
-def _requests(served: Served) -> int:
-    """Return how many requests a mixture's rows stand for."""
-    return len(served.useful) if served.weight is None else round(float(served.weight.sum()))
-
-
-def _metrics(served: Served, at: NDArray[np.int64], n: int) -> dict[str, Floats]:
-    """Return every metric of each resample, (b,); `at` is (b, n)."""
+def _metrics(served: Served, at: NDArray[np.int64], value: float) -> dict[str, Floats]:
+    """Return every metric of each resample, (b,); `at` is (b, n) positions of requests."""
+    n = served.requests
     parts = len(served.useful) // n
     weights = [1.0] if served.weight is None else [float(served.weight[part * n]) for part in range(parts)]
     sums = {name: np.zeros(len(at)) for name in ("useful", "cost_usd")}
@@ -102,6 +102,7 @@ def _metrics(served: Served, at: NDArray[np.int64], n: int) -> dict[str, Floats]
         return {
             "useful_rate": sums["useful"] / n,
             "cost_usd": sums["cost_usd"],
+            "net_value_usd": (value * sums["useful"] - sums["cost_usd"]) / n,
             "cost_per_useful": sums["cost_usd"] / sums["useful"],
             "hallucination_rate": hallucinated / known,
             "p50_ms": _quantiles(latency, weights, at, 0.5),

@@ -44,6 +44,11 @@ class Served:
         rows = np.arange(len(chosen))
         return cls(*(getattr(outcomes, name)[rows, chosen] for name in ("useful", "cost_usd", "latency_ms", "hallucinated")))
 
+    @property
+    def requests(self) -> int:
+        """Number of requests that the rows stand for, n."""
+        return len(self.useful) if self.weight is None else round(float(self.weight.sum()))
+
     def summary(self, requests_per_month: float | None = None) -> dict[str, float | int | None]:
         """Return the metrics of the replay report; null where unknown.
 
@@ -56,7 +61,7 @@ class Served:
         hallucinated = float(weight[known] @ self.hallucinated[known] / weight[known].sum()) if known.any() else None
         month = None if requests_per_month is None else cost / count * requests_per_month
         return {
-            "requests": round(count),
+            "requests": self.requests,
             "useful_rate": useful / count,
             "cost_usd": cost,
             "cost_per_useful": cost / useful if useful > 0 else None,

@@ -46,7 +46,7 @@ def before_after(
     -------
     dict
         Plain JSON values: ``verdict``, ``requests``, ``before``, ``after``, ``baselines``, ``change`` (after minus before),
-        ``against`` (after minus each rival), ``constraints``, ``routed`` (requests by intent and model), ``modelled``.
+        ``against`` (after minus each rival, with the net value at the price the search paid for its last useful response), ``constraints``, ``routed`` (requests by intent and model), ``modelled``.
 
     Raises
     ------
@@ -66,6 +66,7 @@ def before_after(
     default = policy.models[int(np.bincount(columns, minlength=len(policy.models)).argmax())]
     others = baselines(outcomes, after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default)
     confidence = spec.constraints.confidence
+    worth = float(policy.evidence["useful_value_usd"])
     month = spec.requests_per_month
     report: dict[str, Any] = {
         "requests": len(outcomes),
@@ -74,15 +75,18 @@ def before_after(
         "after": after.summary(month),
         "baselines": {name: None if served is None else served.summary(month) for name, served in others.items()},
         "change": paired_change(before, after, confidence, seed),
+        "useful_value_usd": worth,
         "against": {
-            name: paired_change(rival, after, confidence, seed) for name in RIVALS if (rival := others[name]) is not None
+            name: paired_change(rival, after, confidence, seed, useful_value_usd=worth)
+            for name in RIVALS
+            if (rival := others[name]) is not None
         },
         "constraints": [check.to_dict() for check in checks(after, before, spec)],
         "routed": _routed(beliefs, chosen, policy),
         "modelled": list(spec.modelled),
     }
-    for name, change in report["against"].items():
-        change["stands"] = compare(change, same_cost=name == "random_same_cost")
+    for change in report["against"].values():
+        change["stands"] = compare(change)
     return {"verdict": verdict(report), **report}
 
 

@@ -6,7 +6,7 @@ the one over requests runs inside numpy.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -157,10 +157,10 @@ def rule_from_dict(document: Mapping[str, Any]) -> Rule:
     kind = values.pop("kind", None)
     if kind not in _FAMILIES:
         raise BundleError(f"policy: rule.kind is {kind!r}; allowed: {', '.join(_FAMILIES)}")
-    try:
-        return _FAMILIES[kind](**values)
-    except TypeError as error:
-        raise BundleError(f"policy: rule: {error}") from error
+    needed = tuple(entry.name for entry in fields(_FAMILIES[kind]))
+    if set(values) != set(needed):
+        raise BundleError(f"policy: rule has the keys {', '.join(map(str, values))}; needed: {', '.join(needed)}")
+    return _FAMILIES[kind](**values)
 
 
 def _within(name: str, value: Any, low: float, high: float) -> None:

@@ -51,6 +51,8 @@ class SearchResult:
     warm : int
     swept : int
         Rules that the sweep evaluated before the study.
+    useful_value_usd : float
+        The price of usefulness at the optimum, USD: what the last useful response cost more than going without it.
     """
 
     rule: Rule
@@ -58,6 +60,7 @@ class SearchResult:
     trials: tuple[TrialRecord, ...]
     warm: int
     swept: int
+    useful_value_usd: float
 
 
 def search(
@@ -100,7 +103,7 @@ def search(
     prices = _price_range(beliefs)
     late = any(check.name == "p95_latency_ms" for check in objective(decide(beliefs, ValueRule(0.0, 0.0))).checks)
     warm, swept = _warm_starts(beliefs, objective, prices, late)
-    warm_params = [_params(rule, prices) for rule in warm]
+    warm_params = [_params(rule, prices, late) for rule in warm]
     if baseline is not None:
         always = {f"min_p_useful:{model}": 0.0 if model == baseline else NEVER for model in models}
         warm_params.append({"rule": "ladder", "trust": 0.0, **always, **({"max_p_late": 1.0} if late else {})})
@@ -132,7 +135,9 @@ def search(
     except ValueError:
         raise InfeasibleError(_nearest(records, objective, beliefs, models, prices)) from None
     rule = _rule(best.params, models, prices)
-    return SearchResult(rule, objective(decide(beliefs, rule)), records, min(len(warm_params), n_trials), swept)
+    price = rule if isinstance(rule, ValueRule) else min(warm, key=lambda one: _rank(objective(decide(beliefs, one))))
+    worth = max(price.useful_value_usd, objective.spec.objective.useless_response_usd)
+    return SearchResult(rule, objective(decide(beliefs, rule)), records, min(len(warm_params), n_trials), swept, worth)
 
 
 def best_per_intent(beliefs: Beliefs, objective: Objective, names: Sequence[str], models: Sequence[str]) -> dict[str, str]:
@@ -168,11 +173,15 @@ def _best(rules: Iterator[ValueRule], beliefs: Beliefs, objective: Objective) ->
     for rule in rules:
         found = objective(decide(beliefs, rule))
         tried += 1
-        key = (found.violation, found.cost_per_useful)
-        if best is None or key < best[0]:
-            best = (key, rule)
+        if best is None or _rank(found) < best[0]:
+            best = (_rank(found), rule)
     assert best is not None  # noqa: S101  a sweep is never empty
     return best[1], tried
+
+
+def _rank(found: Evaluation) -> tuple[float, float]:
+    """Order policies: first by how far from feasible, then by the objective."""
+    return found.violation, found.cost_per_useful
 
 
 def _warm_starts(beliefs: Beliefs, objective: Objective, prices: tuple[float, float], late: bool) -> tuple[list[ValueRule], int]:
@@ -204,9 +213,10 @@ def _rule(params: dict[str, Any], models: Sequence[str], prices: tuple[float, fl
     return LadderRule(params["trust"], thresholds, params.get("max_p_late", 1.0))
 
 
-def _params(rule: ValueRule, prices: tuple[float, float]) -> dict[str, Any]:
-    params = {"rule": "value", "trust": rule.trust, "useful_value_usd": min(max(rule.useful_value_usd, prices[0]), prices[1])}
-    return {**params, "late_cost_usd": max(rule.late_cost_usd, prices[0] * 1e-3)}
+def _params(rule: ValueRule, prices: tuple[float, float], late: bool) -> dict[str, Any]:
+    value = min(max(rule.useful_value_usd, prices[0]), prices[1])
+    params = {"rule": "value", "trust": rule.trust, "useful_value_usd": value}
+    return {**params, "late_cost_usd": max(rule.late_cost_usd, prices[0] * 1e-3)} if late else params
 
 
 def _reporter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[optuna.Study, Any], None]:

@@ -146,8 +146,8 @@ class RoutingSpec(_Strict):
             )
 
     def to_yaml(self) -> str:
-        """Return the spec as YAML, defaults left out."""
-        return yaml.safe_dump(self.model_dump(exclude_defaults=True, mode="json"), sort_keys=False, allow_unicode=True)
+        """Return the spec as YAML: what was said in it, not the defaults."""
+        return yaml.safe_dump(self.model_dump(exclude_unset=True, mode="json"), sort_keys=False, allow_unicode=True)
 
 
 def load_spec(path: str | Path) -> RoutingSpec:

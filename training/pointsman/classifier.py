@@ -1,4 +1,4 @@
-"""The classifier: intent and P(useful | candidate) as two linear heads on one frozen embedding.
+"""The classifier: intent and P(useful | candidate) as two linear heads on a frozen embedding and a bag of word pieces.
 
 Usefulness starts from the intent's average and adds per-query evidence in log-odds. That evidence is split into what
 all candidates share (difficulty, which cancels in a choice between them) and what sets one apart; the second is
@@ -14,13 +14,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 
 from pointsman.calibration import sigmoid_temperature, softmax_temperature
+from pointsman.encoders import Encoder
 from pointsman.heads import TABLE_MARGIN, Heads
+from pointsman.lexical import Lexicon
 
-__all__ = ["CrossFit", "RequestClassifier", "cross_fit", "intent_table"]
+__all__ = ["CrossFit", "Features", "RequestClassifier", "cross_fit", "intent_table", "probabilities"]
 
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
@@ -29,8 +32,27 @@ DEVIATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Penalties tried for what sets one candidate apart."""
 
 
+@dataclass(frozen=True, eq=False)
+class Features:
+    """What the heads read of n prompts.
+
+    Attributes
+    ----------
+    embeddings : (n, d) float32 array
+    pieces : (n, v) float32 sparse array
+        See `pointsman.lexical.Lexicon`.
+    """
+
+    embeddings: NDArray[np.float32]
+    pieces: sparse.csr_array
+
+    def take(self, at: Any) -> Features:
+        """Return the prompts at an index, mask or slice."""
+        return Features(self.embeddings[at], self.pieces[at])
+
+
 class RequestClassifier(BaseEstimator):  # type: ignore[misc]
-    """Intent and usefulness from an embedding.
+    """Intent and usefulness from an embedding and a bag of word pieces.
 
     Parameters
     ----------
@@ -42,6 +64,8 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
         L2 penalty on the evidence that all candidates share.
     deviation : float
         L2 penalty on each candidate's deviation from it.
+    pieces : float
+        How much more the weights of word pieces are penalised than those of the embedding.
     prior_rows : float
         Rows of the overall average mixed into each intent's average.
 
@@ -57,81 +81,111 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
         inverse_penalty: float = 10.0,
         common: float = 0.3,
         deviation: float = 3.0,
+        pieces: float = 3.0,
         prior_rows: float = 5.0,
     ) -> None:
         self.n_intents = n_intents
         self.inverse_penalty = inverse_penalty
         self.common = common
         self.deviation = deviation
+        self.pieces = pieces
         self.prior_rows = prior_rows
 
-    def fit(self, embeddings: Floats, intent: Codes, useful: Floats) -> RequestClassifier:
+    def fit(self, lexicon: Lexicon, features: Features, intent: Codes, useful: Floats) -> RequestClassifier:
         """Fit both heads.
 
         Parameters
         ----------
-        embeddings : (n, d) float array
+        lexicon : Lexicon
+            That made the features.
+        features : Features
+            Of n prompts.
         intent : (n,) int array
             -1 where unknown.
         useful : (n, m) float array
             In 0..1; NaN where the candidate did not answer.
         """
-        self.heads_ = self.fit_useful(self.fit_intent(embeddings, intent, useful), embeddings, intent, useful)
+        self.heads_ = self.fit_useful(self.fit_intent(lexicon, features, intent, useful), features, intent, useful)
         return self
 
-    def fit_intent(self, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+    def fit_intent(self, lexicon: Lexicon, features: Features, intent: Codes, useful: Floats) -> Heads:
         """Return heads with the intent head fitted and no per-query evidence of usefulness yet."""
-        weight, bias = self._fit_intent(embeddings, intent)
-        table = intent_table(useful, intent, self.n_intents, self.prior_rows)
-        features, m = embeddings.shape[1], useful.shape[1]
-        nothing = np.zeros((features, m), dtype=np.float32)
-        return Heads(weight, bias, 1.0, table, nothing, np.zeros(m, dtype=np.float32), 1.0)
-
-    def _fit_intent(self, embeddings: Floats, intent: Codes) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        weight = np.zeros((embeddings.shape[1], self.n_intents), dtype=np.float32)
-        bias = np.full(self.n_intents, -20.0, dtype=np.float32)
+        d, v, k, m = features.embeddings.shape[1], len(lexicon.idf), self.n_intents, useful.shape[1]
+        weight = np.zeros((d + v, k), dtype=np.float32)
+        bias = np.full(k, -20.0, dtype=np.float32)
         labelled = intent >= 0
         present = np.unique(intent[labelled])
         if len(present) < 2:
             bias[present if len(present) else 0] = 0.0
-            return weight, bias
-        model = LogisticRegression(C=self.inverse_penalty, max_iter=300)
-        model.fit(embeddings[labelled], intent[labelled])
-        coefficients, intercepts = model.coef_, model.intercept_
-        if len(present) == 2:  # one row stands for the second class
-            coefficients = np.vstack([-coefficients / 2, coefficients / 2])
-            intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
-        weight[:, present] = coefficients.T
-        bias[present] = intercepts
-        return weight, bias
+        else:
+            known = np.flatnonzero(lexicon.idf)
+            rows = sparse.hstack([sparse.csr_array(features.embeddings), features.pieces[:, known]], format="csr")
+            model = LogisticRegression(C=self.inverse_penalty, max_iter=300).fit(rows[labelled], intent[labelled])
+            coefficients, intercepts = model.coef_, model.intercept_
+            if len(present) == 2:  # one row stands for the second class
+                coefficients = np.vstack([-coefficients / 2, coefficients / 2])
+                intercepts = np.concatenate([-intercepts / 2, intercepts / 2])
+            weight[np.ix_(np.concatenate([np.arange(d), d + known]), present)] = coefficients.T
+            bias[present] = intercepts
+        return Heads(
+            intent_weight=weight[:d],
+            intent_bias=bias,
+            intent_temperature=1.0,
+            table=intent_table(useful, intent, k, self.prior_rows),
+            useful_weight=np.zeros((d, m), dtype=np.float32),
+            useful_bias=np.zeros(m, dtype=np.float32),
+            useful_temperature=1.0,
+            idf=lexicon.idf,
+            intent_pieces=weight[d:],
+            useful_pieces=np.zeros((v, m), dtype=np.float32),
+        )
 
-    def fit_useful(self, start: Heads, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+    def fit_useful(self, start: Heads, features: Features, intent: Codes, useful: Floats) -> Heads:
         """Add per-query evidence: cross-entropy of soft labels over known cells, by L-BFGS in double precision."""
-        believed = start.intent_probs(embeddings)
+        believed = start.intent_probs(features.embeddings, features.pieces)
         intents = np.where((intent >= 0)[:, None], np.eye(self.n_intents)[intent], believed)
-        rows, features = torch.tensor(embeddings, dtype=torch.float64), embeddings.shape[1]
-        known = torch.tensor(np.isfinite(useful))
-        target = torch.tensor(np.nan_to_num(useful), dtype=torch.float64)
         average = np.clip(intents @ start.table, TABLE_MARGIN, 1 - TABLE_MARGIN)
         offset = torch.tensor(np.log(average / (1 - average)), dtype=torch.float64)
+        used = np.flatnonzero(start.idf)
+        rows, bags = torch.tensor(features.embeddings, dtype=torch.float64), _tensor(features.pieces[:, used])
+        known, target = torch.tensor(np.isfinite(useful)), torch.tensor(np.nan_to_num(useful), dtype=torch.float64)
         m = useful.shape[1]
-        shared = torch.zeros(features, 1, dtype=torch.float64, requires_grad=True)
-        apart = torch.zeros(features, m, dtype=torch.float64, requires_grad=True)
-        bias = torch.zeros(m, dtype=torch.float64, requires_grad=True)
-        optimiser = torch.optim.LBFGS([shared, apart, bias], max_iter=100, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+        shapes = [(rows.shape[1], 1), (rows.shape[1], m), (len(used), 1), (len(used), m), (1, m)]
+        weights = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
+        shared, apart, shared_pieces, apart_pieces, bias = weights
+        optimiser = torch.optim.LBFGS(weights, max_iter=100, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
 
         def loss() -> torch.Tensor:
             optimiser.zero_grad()
-            logits = rows @ (shared + apart) + bias + offset
+            logits = rows @ (shared + apart) + torch.sparse.mm(bags, shared_pieces + apart_pieces) + bias + offset
             errors = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-            penalty = self.common * m * shared.square().sum() + self.deviation * apart.square().sum()
-            value = ((errors * known).sum() + penalty) / len(rows)
+            common = shared.square().sum() + self.pieces * shared_pieces.square().sum()
+            deviation = apart.square().sum() + self.pieces * apart_pieces.square().sum()
+            value = ((errors * known).sum() + self.common * m * common + self.deviation * deviation) / len(rows)
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
         optimiser.step(loss)  # type: ignore[no-untyped-call]
-        weight = (shared + apart).detach().numpy().astype(np.float32)
-        return replace(start, useful_weight=weight, useful_bias=bias.detach().numpy().astype(np.float32))
+        pieces = np.zeros((len(start.idf), m), dtype=np.float32)
+        pieces[used] = (shared_pieces + apart_pieces).detach().numpy()
+        return replace(
+            start,
+            useful_weight=(shared + apart).detach().numpy().astype(np.float32),
+            useful_bias=bias.detach().numpy().astype(np.float32)[0],
+            useful_pieces=pieces,
+        )
+
+
+def _tensor(matrix: sparse.csr_array) -> torch.Tensor:
+    entries = matrix.tocoo()
+    indices = torch.tensor(np.vstack([entries.row, entries.col]), dtype=torch.int64)
+    values = torch.tensor(entries.data, dtype=torch.float64)
+    return torch.sparse_coo_tensor(indices, values, matrix.shape, check_invariants=False).coalesce()
+
+
+def probabilities(encoder: Encoder, heads: Heads, prompts: Sequence[str]) -> tuple[Floats, Floats]:
+    """Return (intent_probs (n, k), useful_probs (n, m)) of n prompts by the training path."""
+    return heads(encoder.encode(prompts), Lexicon(heads.idf).transform(encoder.token_ids(prompts)))
 
 
 def intent_table(values: Floats, intent: Codes, n_intents: int, prior_rows: float = 5.0) -> NDArray[np.float32]:
@@ -178,8 +232,9 @@ class CrossFit:
 
 
 def cross_fit(
-    learn: tuple[Floats, Codes, Floats],
-    calibrate: tuple[Floats, Codes, Floats],
+    lexicon: Lexicon,
+    learn: tuple[Features, Codes, Floats],
+    calibrate: tuple[Features, Codes, Floats],
     folds: Codes,
     n_intents: int,
     deviations: Sequence[float] = DEVIATIONS,
@@ -189,7 +244,9 @@ def cross_fit(
 
     Parameters
     ----------
-    learn, calibrate : tuple of (n, d) embeddings, (n,) intents, (n, m) usefulness
+    lexicon : Lexicon
+        That made the features.
+    learn, calibrate : tuple of Features, (n,) intents, (n, m) usefulness
     folds : (n,) int array
         Of the learn slice.
     n_intents : int
@@ -198,7 +255,7 @@ def cross_fit(
     progress : callable, optional
         Called with (fits done, fits in all).
     """
-    embeddings, intent, useful = learn
+    features, intent, useful = learn
     names = np.unique(folds)
     fitted: dict[float, dict[int, Heads]] = {deviation: {} for deviation in deviations}
     probs = {deviation: np.empty(useful.shape) for deviation in deviations}
@@ -206,20 +263,21 @@ def cross_fit(
         if progress is not None:
             progress(done, len(names) + 1)
         inside = folds != fold
-        part = embeddings[inside], intent[inside], useful[inside]
-        start = RequestClassifier(n_intents).fit_intent(*part)
+        part, outside = (features.take(inside), intent[inside], useful[inside]), features.take(~inside)
+        start = RequestClassifier(n_intents).fit_intent(lexicon, *part)
         for deviation in deviations:
             heads = RequestClassifier(n_intents, deviation=deviation).fit_useful(start, *part)
             fitted[deviation][int(fold)] = heads
-            probs[deviation][~inside] = heads(embeddings[~inside])[1]
+            probs[deviation][~inside] = heads(outside.embeddings, outside.pieces)[1]
     errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
     best = min(errors, key=lambda deviation: errors[deviation])
-    heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(*learn).heads_, *calibrate)
+    heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(lexicon, *learn).heads_, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     for fold, out_of_fold in fitted[best].items():
         at = folds == fold
         same = replace(out_of_fold, intent_temperature=heads.intent_temperature, useful_temperature=heads.useful_temperature)
-        intent_probs[at], useful_probs[at] = same(embeddings[at])
+        part_of = features.take(at)
+        intent_probs[at], useful_probs[at] = same(part_of.embeddings, part_of.pieces)
     if progress is not None:
         progress(len(names) + 1, len(names) + 1)
     return CrossFit(heads, intent_probs, useful_probs, best, errors)
@@ -233,11 +291,12 @@ def advantage_error(probs: Floats, useful: Floats) -> float:
     return float(np.mean((believed - true) ** 2)) if known.any() else 0.0
 
 
-def calibrated(heads: Heads, embeddings: Floats, intent: Codes, useful: Floats) -> Heads:
+def calibrated(heads: Heads, features: Features, intent: Codes, useful: Floats) -> Heads:
     """Return the heads with temperatures fitted on a slice that trained nothing."""
     labelled = intent >= 0
+    read = features.embeddings, features.pieces
     if len(heads.intent_bias) > 1 and labelled.any():
-        temperature = softmax_temperature(heads.intent_logits(embeddings[labelled]), intent[labelled])
+        temperature = softmax_temperature(heads.intent_logits(*read)[labelled], intent[labelled])
         heads = replace(heads, intent_temperature=temperature)
-    logits = heads.useful_logits(embeddings, heads.intent_probs(embeddings))
+    logits = heads.useful_logits(*read, heads.intent_probs(*read))
     return replace(heads, useful_temperature=sigmoid_temperature(logits, useful))

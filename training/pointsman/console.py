@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any
 
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -54,8 +55,9 @@ class Phases:
         name, now = NAMES.get(phase, phase), time.monotonic()
         started = self._started.setdefault(phase, now)
         if self._live:
-            task = self._tasks.setdefault(phase, self._progress.add_task(name, total=total) if phase not in self._tasks else TaskID(0))
-            self._progress.update(task, completed=done, total=total)
+            if phase not in self._tasks:
+                self._tasks[phase] = self._progress.add_task(name, total=total)
+            self._progress.update(self._tasks[phase], completed=done, total=total)
         elif done >= total or now - self._said > 15:
             self._said = now
             sys.stderr.write(f"{name}: {done:,}/{total:,} ({now - started:.0f} s)\n")
@@ -65,12 +67,12 @@ class Phases:
 def show_table(cells: Sequence[Sequence[str]], strong: Sequence[int] = ()) -> None:
     """Print cells as a table; the first row is the head, `strong` rows (counted from 1) stand out."""
     head, *rows = cells
-    table = Table(show_edge=False, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for index, name in enumerate(head):
-        table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        table.add_column(name, justify="left" if index == 0 else "right", no_wrap=index == 0)
     for number, row in enumerate(rows, start=1):
         table.add_row(*row, style="bold" if number in strong else None)
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = Console() if sys.stdout.isatty() else Console(width=150)
     console.print(table)
 
 
@@ -78,7 +80,7 @@ def show_report(report: Mapping[str, Any]) -> None:
     """Print the verdict, the before/after table and the constraints."""
     from pointsman.tables import constraint_lines, metric_cells
 
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = Console() if sys.stdout.isatty() else Console(width=150)
     console.print(Text(report["verdict"], style="bold"), end="\n\n")
     show_table(metric_cells(report), strong=(2, 3))
     if report["constraints"]:

@@ -7,6 +7,7 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import CrossFit, cross_fit, intent_table
+from pointsman.classifier import CrossFit, Features, cross_fit, intent_table, probabilities
 from pointsman.conformance import conformance_vectors
 from pointsman.costs import Price
 from pointsman.decide import believe
-from pointsman.encoders import CachedEncoder, TransformerEncoder
+from pointsman.encoders import TransformerEncoder, cached_encode
 from pointsman.errors import SpecError, TraceError
 from pointsman.evaluation import evaluate
 from pointsman.graph import export_graph
 from pointsman.labels import IntentLabels, intent_labels
+from pointsman.lexical import Lexicon
 from pointsman.model_card import model_card
 from pointsman.objective import Objective
 from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
@@ -159,8 +161,8 @@ def fit(
         graph = Path(folder) / "model.onnx"
         info = export_graph(encoder, crossed.heads, graph)
         tokenizer = encoder.tokenizer_json()
-        vectors = conformance_vectors(encoder.encode, crossed.heads, policy, tokenizer)
-        parts: dict[str, Any] = {"graph": graph, "tokenizer_json": tokenizer, "conformance": vectors, "model_io": info, "seen": seen}
+        vectors = conformance_vectors(partial(probabilities, encoder, crossed.heads), policy, tokenizer)
+        parts: dict[str, Any] = {"graph": graph, "tokenizer_json": tokenizer, "conformance": vectors, "model_io": info.io(), "seen": seen}
         trial_run = write_bundle(Path(folder) / "draft", policy=policy, model_card="", provenance=provenance, **parts)
         router = Router.load(trial_run, threads=0)
         say("certify", 0, len(certify))
@@ -200,13 +202,15 @@ def _train(
     options: FitOptions,
     say: Progress,
 ) -> CrossFit:
-    prompts = [*learn.prompt, *calibrate.prompt]
-    reader = encoder if options.cache is None else CachedEncoder(encoder, options.cache)
-    embeddings = reader.encode(prompts, lambda done, total: say("encode", done, total))
-    first = len(learn)
+    prompts, first = [*learn.prompt, *calibrate.prompt], len(learn)
+    embeddings = cached_encode(encoder, prompts, options.cache, lambda done, total: say("encode", done, total))
+    ids = encoder.token_ids(prompts)
+    lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)
+    features = Features(embeddings, lexicon.transform(ids))
     return cross_fit(
-        (embeddings[:first], labels.codes, learn.useful),
-        (embeddings[first:], labels.code(calibrate.intent), calibrate.useful),
+        lexicon,
+        (features.take(slice(first)), labels.codes, learn.useful),
+        (features.take(slice(first, None)), labels.code(calibrate.intent), calibrate.useful),
         prompt_folds(learn.prompt),
         len(labels.names),
         progress=lambda done, total: say("train", done, total),
@@ -291,6 +295,7 @@ def _tune(
     evidence = {
         "baseline": baseline,
         "best_per_intent": by_intent,
+        "useful_value_usd": found.useful_value_usd,
         "tuned_on_requests": len(tune),
         "tuned": {
             "cost_per_useful": found.evaluation.cost_per_useful,

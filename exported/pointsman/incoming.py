@@ -1,0 +1,57 @@
+"""What a caller hands the router, checked once at the door."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointsman.decide import Facts
+from pointsman.errors import PointsmanError
+from pointsman.policy import MODALITIES
+from pointsman.text import valid_text
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pointsman.session import Prompt
+
+__all__ = ["checked_facts", "checked_prompts"]
+
+MAX_CONTEXT_TOKENS = 2**53
+
+
+def checked_prompts(texts: Sequence[Prompt]) -> list[Prompt]:
+    """Return the prompts as a list; refuse one text where several are expected, and what is no text at all."""
+    if isinstance(texts, str | bytes):
+        raise PointsmanError("a list of prompts is needed, got one text; use route() for one")
+    for text in texts:
+        if text is not None and not isinstance(text, str | bytes):
+            raise PointsmanError(f"a prompt is {type(text).__name__}; str, bytes or None is needed")
+    return list(texts)
+
+
+def checked_facts(
+    prompts: Sequence[Prompt], modality: str | Sequence[str], context_tokens: int | Sequence[int]
+) -> Facts:
+    """Return the facts of each request; raise PointsmanError where one is out of range."""
+    count = len(prompts)
+    modalities = _each(modality, count)
+    contexts = _each(context_tokens, count)
+    for name, length in {"modality": len(modalities), "context_tokens": len(contexts)}.items():
+        if length != count:
+            raise PointsmanError(f"{length} values of {name} for {count} prompts; one for all or one each is needed")
+    for value in modalities:
+        if value not in MODALITIES:
+            raise PointsmanError(f"modality is {value!r}; allowed: {', '.join(MODALITIES)}")
+    for context in contexts:
+        if not isinstance(context, int | np.integer) or not 0 <= context <= MAX_CONTEXT_TOKENS:
+            raise PointsmanError(f"context_tokens is {context!r}; an integer of at least 0 is needed")
+    chars = [len(valid_text(prompt)) if isinstance(prompt, bytes) else len(prompt or "") for prompt in prompts]
+    return Facts.of(chars, modalities, contexts)
+
+
+def _each(value: Any, count: int) -> list[Any]:
+    """Return one value for each of `count` requests, where it was given for all or for each."""
+    return [value] * count if isinstance(value, str) or not isinstance(value, Iterable) else list(value)

@@ -1,0 +1,150 @@
+"""The ONNX graph gives the probabilities of the training path, on any onnxruntime we support."""
+
+from __future__ import annotations
+
+import builtins
+import hashlib
+import sys
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from tokenizers import Tokenizer
+
+from pointsman.classifier import probabilities
+from pointsman.conformance import PROMPTS
+from pointsman.encoders import TransformerEncoder
+from pointsman.errors import MissingExtraError, PointsmanError
+from pointsman.graph import INPUTS, OUTPUTS, GraphInfo, export_graph
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from pointsman.heads import Heads
+
+PROMPT_TEXTS = [prompt for prompt, _, _ in PROMPTS]
+
+
+def run(path: Path, encoder: TransformerEncoder, prompts: Sequence[str], together: bool) -> list[NDArray[Any]]:
+    """Run a graph on prompts, in one padded batch or one by one."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    rows = [e.ids for e in Tokenizer.from_str(encoder.tokenizer_json()).encode_batch(encoder.clip.many(prompts))]
+    outputs = []
+    for batch in [rows] if together else [[row] for row in rows]:
+        width = max(map(len, batch))
+        mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in batch], dtype=np.int64)
+        ids = np.array([row + [0] * (width - len(row)) for row in batch], dtype=np.int64)
+        outputs.append(session.run(list(OUTPUTS), dict(zip(INPUTS, (ids, mask), strict=True))))
+    return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_probabilities_are_those_of_encoder_and_heads(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: tuple[Path, GraphInfo], together: bool
+) -> None:
+    expected = probabilities(tiny_encoder, tiny_heads, PROMPT_TEXTS)
+    for got, want in zip(run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together), expected, strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, want, atol=1e-5)
+        assert np.ptp(want, axis=0).min() > 0.1, "the heads of this test must not be constant"
+
+
+def test_packaged_minilm(tmp_path: Path, make_heads: Callable[..., Heads]) -> None:
+    encoder = TransformerEncoder()
+    heads = make_heads(encoder.dimensions, 8, 4, encoder.vocabulary_size)
+    info = export_graph(encoder, heads, tmp_path / "m.onnx")
+    assert (info.dimensions, info.intents, info.candidates, info.max_tokens) == (384, 8, 4, 128)
+    prompts = PROMPT_TEXTS[::3]
+    expected = probabilities(encoder, heads, prompts)
+    for got, want in zip(run(tmp_path / "m.onnx", encoder, prompts, together=True), expected, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
+
+
+def test_oldest_supported_onnxruntime_can_load_it(tiny_graph: tuple[Path, GraphInfo]) -> None:
+    path, info = tiny_graph
+    model = onnx.load(path)
+    versions = {entry.domain: entry.version for entry in model.opset_import}
+    assert set(versions) == {""}, "only standard operators"
+    assert versions[""] == info.opset <= 21
+    assert model.ir_version == info.ir_version <= 10
+
+
+def test_one_file_with_named_and_dynamic_ends(tiny_graph: tuple[Path, GraphInfo]) -> None:
+    path, info = tiny_graph
+    model = onnx.load(path, load_external_data=False)
+    assert not any(tensor.external_data for tensor in model.graph.initializer)
+    shapes = {
+        node.name: [size.dim_param or size.dim_value for size in node.type.tensor_type.shape.dim]
+        for node in (*model.graph.input, *model.graph.output)
+    }
+    assert shapes == {
+        "input_ids": ["batch", "tokens"],
+        "attention_mask": ["batch", "tokens"],
+        "intent_probs": ["batch", info.intents],
+        "useful_probs": ["batch", info.candidates],
+    }
+
+
+def test_same_bytes_again_and_nothing_of_this_machine(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: tuple[Path, GraphInfo], tmp_path: Path
+) -> None:
+    export_graph(tiny_encoder, tiny_heads, tmp_path / "again.onnx")
+    again = (tmp_path / "again.onnx").read_bytes()
+    assert hashlib.sha256(again).digest() == hashlib.sha256(tiny_graph[0].read_bytes()).digest()
+    assert b".py" not in again
+    model = onnx.load_from_string(again)
+    assert (model.producer_name, model.producer_version) == ("pointsman", ""), "torch's version is provenance"
+
+
+def test_export_is_silent(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        export_graph(tiny_encoder, tiny_heads, tmp_path / "m.onnx")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("pooling", ["cls", "max"])
+def test_other_pooling_is_refused_by_name(
+    make_encoder: Callable[..., Path], tiny_heads: Heads, tmp_path: Path, pooling: str
+) -> None:
+    encoder = TransformerEncoder(make_encoder(tmp_path, pooling))
+    with pytest.raises(PointsmanError, match=f"pools by '{pooling}'; only 'mean'"):
+        export_graph(encoder, tiny_heads, tmp_path / "m.onnx")
+
+
+def test_heads_of_another_width_are_refused(
+    tiny_encoder: TransformerEncoder, make_heads: Callable[..., Heads], tmp_path: Path
+) -> None:
+    with pytest.raises(PointsmanError, match="32 dimensions, the heads need 16"):
+        export_graph(tiny_encoder, make_heads(16, 3, 3), tmp_path / "m.onnx")
+
+
+def test_heads_of_another_vocabulary_are_refused(
+    tiny_encoder: TransformerEncoder, make_heads: Callable[..., Heads], tmp_path: Path
+) -> None:
+    with pytest.raises(PointsmanError, match=f"{tiny_encoder.vocabulary_size} pieces, the heads need 7"):
+        export_graph(tiny_encoder, make_heads(32, 3, 3, 7), tmp_path / "m.onnx")
+
+
+def test_missing_extra_is_named(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = builtins.__import__
+
+    def without_onnx(name: str, *rest: Any) -> Any:
+        if name == "onnx":
+            raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+        return real(name, *rest)
+
+    monkeypatch.delitem(sys.modules, "onnx")
+    monkeypatch.setattr(builtins, "__import__", without_onnx)
+    with pytest.raises(MissingExtraError, match=r"pip install 'pointsman\[train\]'"):
+        export_graph(tiny_encoder, tiny_heads, tmp_path / "m.onnx")

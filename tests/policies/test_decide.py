@@ -1,0 +1,199 @@
+"""What holds of every decision: hard rules first, then beliefs, the same for one request and for many."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pointsman.decide import Beliefs, Facts, believe, blend, can_take, decide, fallback_allowed
+from pointsman.policy import Candidate, Expected, Fallback, Policy
+from pointsman.rules import LadderRule, ValueRule
+
+INTENTS = ("chat", "code", "synthesis")
+MODELS = ("small", "medium", "large")
+MODALITIES = ("text", "image", "audio")
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    """Draw policies with every kind of hard rule."""
+    windows = st.none() | st.integers(1, 200)
+    kinds = st.sets(st.sampled_from(MODALITIES), min_size=1).map(lambda found: tuple(sorted(found)))
+    candidates = tuple(Candidate(name, modalities=draw(kinds), context_window=draw(windows)) for name in MODELS)
+    models = st.sampled_from(MODELS)
+    words = st.lists(st.sampled_from((*INTENTS, *MODALITIES, "long_context", "timeout", "error")), max_size=3)
+    fallbacks = st.builds(Fallback, models, words.map(tuple))
+    generator = np.random.default_rng(draw(st.integers(0, 99)))
+    trust = draw(st.sampled_from([0.0, 0.5, 1.0]))
+    rule: Any = ValueRule(trust, draw(st.sampled_from([0.0, 0.01, 1.0])), draw(st.sampled_from([0.0, 0.01])))
+    if draw(st.booleans()):
+        thresholds = dict.fromkeys(MODELS, draw(st.sampled_from([0.0, 0.5, 0.9, 1.5])))
+        rule = LadderRule(trust, thresholds, draw(st.sampled_from([0.2, 1.0])))
+    return Policy(
+        intents=INTENTS,
+        candidates=candidates,
+        rule=rule,
+        expected=Expected(generator.random((3, 3)), generator.random((3, 3)) / 100, generator.random((3, 3))),
+        safe_model=draw(models),
+        pinned_intents=draw(st.dictionaries(st.sampled_from(INTENTS), models, max_size=2)),
+        pinned_modalities=draw(st.dictionaries(st.sampled_from(MODALITIES), models, max_size=2)),
+        fallbacks=tuple(draw(st.lists(fallbacks, max_size=3))),
+        long_context_tokens=draw(st.integers(0, 150)),
+    )
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[Any, Any, Facts]:
+    """Draw what the classifier says and what the gateway knows of some requests."""
+    n = draw(st.integers(1, 8))
+    generator = np.random.default_rng(draw(st.integers(0, 10_000)))
+    modalities = draw(st.lists(st.sampled_from(MODALITIES), min_size=n, max_size=n))
+    tokens = draw(st.lists(st.integers(0, 250), min_size=n, max_size=n))
+    intent = generator.dirichlet([0.5] * 3, n).astype(np.float32)
+    useful = generator.random((n, 3)).astype(np.float32)
+    return intent, useful, Facts.of(draw(st.integers(0, 100)), modalities, tokens)
+
+
+def capable(policy: Policy, facts: Facts, model: str, request: int) -> bool:
+    """Say it once more, plainly: the candidate reads that modality and its window holds the tokens."""
+    candidate = policy.candidates[MODELS.index(model)]
+    window = candidate.context_window
+    return facts.modality[request] in candidate.modalities and (window is None or facts.tokens[request] <= window)
+
+
+@given(policies(), requests())
+def test_the_chosen_model_can_take_the_request_or_is_the_safe_one(
+    policy: Policy, asked: tuple[Any, Any, Facts]
+) -> None:
+    facts = asked[2]
+    chosen = decide(believe(*asked, policy), policy.rule)
+    for request, index in enumerate(chosen):
+        able = [name for name in MODELS if capable(policy, facts, name, request)]
+        assert MODELS[index] in (able or [policy.safe_model])
+
+
+@given(policies(), requests())
+def test_pins_are_kept_where_the_pinned_model_can_take_the_request(
+    policy: Policy, asked: tuple[Any, Any, Facts]
+) -> None:
+    facts = asked[2]
+    beliefs = believe(*asked, policy)
+    chosen = decide(beliefs, policy.rule)
+    for request, index in enumerate(chosen):
+        by_intent = policy.pinned_intents.get(INTENTS[beliefs.intent[request]])
+        by_modality = policy.pinned_modalities.get(str(facts.modality[request]))
+        pins = [pin for pin in (by_intent, by_modality) if pin and capable(policy, facts, pin, request)]
+        if pins:
+            assert MODELS[index] == pins[0], "the intent's pin wins over the modality's"
+
+
+@given(policies(), requests(), st.integers(0, 10_000))
+def test_without_trust_the_intent_alone_decides(policy: Policy, asked: tuple[Any, Any, Facts], seed: int) -> None:
+    intent, useful, facts = asked
+    rule: Any = replace(policy.rule, trust=0.0)  # type: ignore[type-var]
+    other = np.random.default_rng(seed).random(useful.shape)
+    beliefs = [believe(intent, values, facts, policy) for values in (useful, other)]
+    np.testing.assert_array_equal(decide(beliefs[0], rule), decide(beliefs[1], rule))
+    np.testing.assert_array_equal(blend(beliefs[0], rule), beliefs[0].intent_useful)
+
+
+@given(policies(), requests())
+def test_full_trust_is_the_querys_own_belief(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+    rule: Any = replace(policy.rule, trust=1.0)  # type: ignore[type-var]
+    np.testing.assert_allclose(blend(believe(*asked, policy), rule), asked[1].T, atol=1e-6)
+
+
+@given(policies(), requests())
+def test_beliefs_are_the_intents_weighted_tables(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+    beliefs = believe(*asked, policy)
+    tables = (beliefs.intent_useful, beliefs.cost_usd, beliefs.late)
+    for got, table in zip(tables, vars(policy.expected).values(), strict=True):
+        assert got.dtype == np.float32
+        np.testing.assert_allclose(got, (asked[0] @ table).T, rtol=1e-5)
+
+
+@given(policies(), requests())
+def test_one_request_is_decided_as_among_many(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+    intent, useful, facts = asked
+    beliefs = believe(intent, useful, facts, policy)
+    allowed = fallback_allowed(beliefs, facts, policy)
+    for at in range(len(intent)):
+        alone_facts = Facts(facts.modality[at : at + 1], facts.tokens[at : at + 1])
+        alone = believe(intent[at : at + 1], useful[at : at + 1], alone_facts, policy)
+        np.testing.assert_allclose(alone.cost_usd[:, 0], beliefs.cost_usd[:, at], rtol=1e-5)
+        np.testing.assert_array_equal(alone.eligible[:, 0], beliefs.eligible[:, at])
+        np.testing.assert_array_equal(fallback_allowed(alone, alone_facts, policy)[:, 0], allowed[:, at])
+
+
+@given(policies(), requests(), st.permutations(range(3)))
+def test_value_does_not_depend_on_the_order_of_candidates(
+    policy: Policy, asked: tuple[Any, Any, Facts], order: list[int]
+) -> None:
+    intent, useful, facts = asked
+    policy = replace(policy, rule=ValueRule(0.5, 0.01))
+    tables = {name: table[:, order] for name, table in vars(policy.expected).items()}
+    shuffled = replace(policy, candidates=tuple(policy.candidates[at] for at in order), expected=Expected(**tables))
+    before = decide(believe(intent, useful, facts, policy), policy.rule)
+    after = decide(believe(intent, useful[:, order], facts, shuffled), policy.rule)
+    assert [shuffled.models[at] for at in after] == [policy.models[at] for at in before]
+
+
+@given(policies(), requests())
+def test_fallbacks_hold_to_their_conditions(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+    facts = asked[2]
+    beliefs = believe(*asked, policy)
+    allowed = fallback_allowed(beliefs, facts, policy)
+    assert allowed.shape == (len(policy.fallbacks), len(facts.tokens))
+    for row, fallback in enumerate(policy.fallbacks):
+        for at in range(len(facts.tokens)):
+            kinds = {INTENTS[beliefs.intent[at]], str(facts.modality[at])}
+            if facts.tokens[at] > policy.long_context_tokens:
+                kinds.add("long_context")
+            words = set(fallback.when) - {"timeout", "error"}
+            fits = not words or bool(words & kinds)
+            assert allowed[row, at] == (fits and capable(policy, facts, fallback.model, at))
+
+
+@given(policies(), requests())
+def test_can_take(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+    facts = asked[2]
+    table = can_take(facts, policy)
+    for row, name in enumerate(MODELS):
+        for at in range(len(facts.tokens)):
+            assert table[row, at] == capable(policy, facts, name, at)
+
+
+@pytest.mark.parametrize(
+    ("chars", "context", "tokens"), [(0, 0, 0), (1, 0, 1), (4, 0, 1), (5, 0, 2), (400, 7, 107), (0, 2**53, 2**53)]
+)
+def test_tokens_are_estimated_from_code_points(chars: int, context: int, tokens: int) -> None:
+    assert Facts.of(chars, "text", context).tokens.tolist() == [tokens]
+
+
+def test_facts_take_scalars_and_sequences() -> None:
+    facts = Facts.of(4, ["text", "image"], 0)
+    assert facts.modality.tolist() == ["text", "image"]
+    assert facts.tokens.tolist() == [1, 1]
+    facts = Facts.of([4, 8, 9], "audio", 10)
+    assert facts.modality.tolist() == ["audio"] * 3
+    assert facts.tokens.tolist() == [11, 12, 13]
+    assert Facts.of([], "text", 0).tokens.tolist() == []
+
+
+def test_context_window_counts_prompt_and_context(tiny_policy: Policy) -> None:
+    """8,000 tokens fit the small model exactly; one more does not."""
+    probs = np.full((2, 3), 1 / 3, dtype=np.float32)
+    beliefs = believe(probs, probs, Facts.of([4_000, 4_001], "text", 7_000), tiny_policy)
+    assert beliefs.eligible[0].tolist() == [True, False]
+
+
+def test_beliefs_of_nobody(tiny_policy: Policy) -> None:
+    none = np.empty((0, 3), dtype=np.float32)
+    beliefs = believe(none, none, Facts.of([], "text", []), tiny_policy)
+    assert isinstance(beliefs, Beliefs)
+    assert decide(beliefs, tiny_policy.rule).shape == (0,)
