@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from pointsman.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 __all__ = ["AROUND", "Price", "full_cost_usd"]
 
@@ -36,28 +40,37 @@ def full_cost_usd(rows: pd.DataFrame, prices: Mapping[str, Price]) -> pd.Series:
     rows : pandas.DataFrame
         Validated trace rows.
     prices : mapping of str to Price
-        By model. Context tokens are billed as input where ``input_tokens`` is missing but ``context_tokens`` is not.
+        By model.
 
     Returns
     -------
     pandas.Series of float64
-        Missing where the model's cost is unknown.
+        Missing where the model's own cost is unknown.
 
     Raises
     ------
     TraceError
-        Where a model has neither prices nor a single cost.
+        Where not a single row of a model has a known cost.
     """
-    cost = rows["cost_usd"].astype("float64").copy()
-    for model, at in rows.groupby("model", sort=False).groups.items():
-        price = prices.get(str(model), Price())
-        if price.known:
-            priced = (
-                rows.loc[at, "input_tokens"] * price.input_usd_per_mtok
-                + rows.loc[at, "output_tokens"] * price.output_usd_per_mtok
-            ) / 1e6
-            cost.loc[at] = cost.loc[at].fillna(priced)
-        if cost.loc[at].isna().all():
-            missing = "its rows carry no input_tokens and output_tokens" if price.known else "the spec has no prices for it"
-            raise TraceError(f"model {model!r} has no cost_usd, and {missing}: give one of the two")
-    return cost + rows[list(AROUND)].fillna(0.0).sum(axis=1)
+    models = rows["model"].to_numpy(dtype=object)
+    cost, tokens_in, tokens_out = (
+        rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("cost_usd", "input_tokens", "output_tokens")
+    )
+    cost = cost.copy()
+    for model in pd.unique(models):
+        at, price = models == model, prices.get(str(model), Price())
+        if price.input_usd_per_mtok is not None and price.output_usd_per_mtok is not None:
+            priced = (tokens_in[at] * price.input_usd_per_mtok + tokens_out[at] * price.output_usd_per_mtok) / 1e6
+            cost[at] = np.where(np.isnan(cost[at]), priced, cost[at])
+        if np.isnan(cost[at]).all():
+            raise TraceError(f"model {model!r} has no cost_usd, and {_lack(price)}: give one of the two")
+    around = rows[list(AROUND)].to_numpy(dtype=np.float64, na_value=np.nan)
+    return pd.Series(cost + np.nansum(around, axis=1), index=rows.index)
+
+
+def _lack(price: Price) -> str:
+    """Say what is missing to price a model's tokens."""
+    if price.known:
+        return "none of its rows carries both input_tokens and output_tokens"
+    missing = [f"no {name}" for name, rate in vars(price).items() if rate is None]
+    return f"the spec has {' and '.join(missing)} for it"

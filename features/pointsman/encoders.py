@@ -1,4 +1,4 @@
-"""Encoders: prompts to embeddings. One protocol, the packaged MiniLM by default, any sentence-transformers model by path."""
+"""Encoders: prompts to embeddings. One protocol; the packaged MiniLM, or any sentence-transformers model by path."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointsman.errors import MissingExtraError, PointsmanError
 from pointsman.text import Clip
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
 __all__ = ["MAX_TOKENS", "MINILM_SHA256", "Encoder", "TransformerEncoder", "cached_encode"]
@@ -55,8 +55,9 @@ class TransformerEncoder:
     Parameters
     ----------
     source : str or Path, optional
-        Folder or hub name of a sentence-transformers model that pools by mean; None for the packaged
-        all-MiniLM-L6-v2, whose weights are verified by SHA-256.
+        Folder or hub name of a sentence-transformers model that pools by mean (a Path, or a text that begins with
+        ``/`` or ``.``, is a folder: no hub is asked); None for the packaged all-MiniLM-L6-v2, whose weights are
+        verified by SHA-256.
     clip : Clip, optional
         How prompts are cut before they are tokenised.
 
@@ -70,7 +71,9 @@ class TransformerEncoder:
 
     def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
         self.clip = clip or Clip()
-        self.name = "all-MiniLM-L6-v2" if source is None else Path(source).name
+        self.name = "all-MiniLM-L6-v2" if source is None else Path(source).resolve().name
+        if (isinstance(source, Path) or str(source).startswith(("/", "."))) and not Path(str(source)).is_dir():
+            raise PointsmanError(f"encoder {str(source)!r}: no such folder; a sentence-transformers model is needed")
         self.model = _load(_packaged_minilm() if source is None else str(source), offline=source is None)
         self.model.max_seq_length = min(MAX_TOKENS, self.model.max_seq_length or MAX_TOKENS)
 
@@ -85,7 +88,7 @@ class TransformerEncoder:
     @property
     def max_tokens(self) -> int:
         """Tokens read of a prompt, special tokens included."""
-        return int(self.model.max_seq_length)
+        return int(self.model.max_seq_length or MAX_TOKENS)
 
     def tokenizer_json(self) -> str:
         """Return the tokenizer as the text of a ``tokenizer.json`` that truncates as this encoder does."""
@@ -106,10 +109,16 @@ class TransformerEncoder:
 
     @cached_property
     def identity(self) -> str:
-        """Hex SHA-256 of the weights: two encoders of one identity give the same embeddings."""
-        digest = hashlib.sha256()
+        """Hex SHA-256 of weights, tokenizer and pooling: encoders of one identity embed clipped prompts alike."""
+        import torch
+
+        digest = hashlib.sha256(self.tokenizer_json().encode())
+        for module in self.model.children():
+            settings: dict[str, object] = getattr(module, "get_config_dict", dict)()
+            digest.update(f"{type(module).__qualname__} {sorted(settings.items(), key=str)}".encode())
         for name, tensor in sorted(self.model.state_dict().items()):
-            digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())
+            data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+            digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode() + data.numpy().tobytes())
         return digest.hexdigest()
 
     @property
@@ -148,9 +157,14 @@ def cached_encode(
         Computes what is missing.
     prompts : sequence of str
     folder : Path or None
-        Where embeddings are kept, one ``.npy`` a set of prompts, named by a hash: no prompt text is stored. None to keep
-        nothing.
+        Where embeddings are kept, one ``.npy`` a set of prompts, named by a hash: no prompt text is stored. None to
+        keep nothing.
     progress : callable, optional
+
+    Raises
+    ------
+    PointsmanError
+        Where the folder cannot be written.
     """
     if folder is None:
         return encoder.encode(prompts, progress)
@@ -159,20 +173,29 @@ def cached_encode(
         data = text.encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     file = folder / f"{digest.hexdigest()[:32]}.npy"
-    if file.is_file():
-        try:
-            stored: NDArray[np.float32] = np.load(file, allow_pickle=False)
-        except (ValueError, OSError, EOFError):
-            file.unlink()  # cut short by a kill: computed anew below
-        else:
-            if stored.shape == (len(prompts), encoder.dimensions):
-                return stored
-    embeddings = encoder.encode(prompts, progress)
-    folder.mkdir(parents=True, exist_ok=True)
+    stored = _stored(file)
+    if stored is not None and stored.shape == (len(prompts), encoder.dimensions):
+        return stored
     partial = file.with_suffix(f".{os.getpid()}.tmp.npy")
-    np.save(partial, embeddings, allow_pickle=False)
-    partial.replace(file)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        embeddings = encoder.encode(prompts, progress)
+        np.save(partial, embeddings, allow_pickle=False)
+        partial.replace(file)
+    except OSError as error:
+        raise PointsmanError(f"cache {folder}: cannot be written: {error.strerror or error}") from error
+    finally:
+        partial.unlink(missing_ok=True)
     return embeddings
+
+
+def _stored(file: Path) -> NDArray[np.float32] | None:
+    """Return the embeddings of a file; None where there is none, or it is cut short (by a kill)."""
+    try:
+        stored = np.load(file, allow_pickle=False)
+    except (ValueError, OSError, EOFError):
+        return None
+    return stored if isinstance(stored, np.ndarray) and stored.dtype == np.float32 else None
 
 
 def _packaged_minilm() -> str:
@@ -185,7 +208,8 @@ def _packaged_minilm() -> str:
     with (folder / "model.safetensors").open("rb") as weights:
         found = hashlib.file_digest(weights, "sha256").hexdigest()
     if found != MINILM_SHA256:
-        raise PointsmanError(f"{folder / 'model.safetensors'}: sha256 {found}; the published weights have {MINILM_SHA256}")
+        file = folder / "model.safetensors"
+        raise PointsmanError(f"{file}: sha256 is {found}; the published weights have {MINILM_SHA256}")
     return str(folder)
 
 
@@ -195,11 +219,11 @@ def _load(source: str, offline: bool) -> SentenceTransformer:
         from transformers.utils import logging as transformers_logging
     except ModuleNotFoundError as error:
         raise MissingExtraError("sentence-transformers", "train") from error
-    transformers_logging.disable_progress_bar()
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return SentenceTransformer(source, device="cpu", local_files_only=offline or Path(source).is_dir())
-        except (OSError, ValueError) as error:
-            reason = str(error).splitlines()[0][:200]
+        except Exception as error:  # a damaged model fails in its own library's way
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise PointsmanError(f"encoder {source!r}: not a loadable sentence-transformers model: {reason}") from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 __all__ = ["ANY_INTENT", "OTHER_INTENT", "IntentLabels", "intent_labels", "needed_compute"]
 
@@ -36,7 +39,12 @@ class IntentLabels:
     merged: dict[str, int]
 
     def code(self, intents: NDArray[np.object_]) -> NDArray[np.intp]:
-        """Return the codes of other requests' intents: merged or new ones are ``other`` where that exists, else -1."""
+        """Return the codes of other requests' intents: merged or new ones are ``other`` where that exists, else -1.
+
+        Where ``any`` is the one intent, every request has it.
+        """
+        if self.names == (ANY_INTENT,):
+            return np.zeros(len(intents), dtype=np.intp)
         position = {name: index for index, name in enumerate(self.names)}
         other = position.get(OTHER_INTENT, -1)
         return np.array([position.get(name, other) if name else -1 for name in intents], dtype=np.intp)
@@ -48,15 +56,18 @@ def intent_labels(intents: NDArray[np.object_], min_count: int = 10) -> IntentLa
     Parameters
     ----------
     intents : (n,) object array
-        "" where unknown. Traces without any label get the one intent ``any``.
+        "" where unknown.
+    min_count : int
+        Rarer intents are merged; where they are fewer than this even together, they stay unlabelled (-1). Where nothing
+        is left, all requests get the one intent ``any``.
     """
-    names, counts = np.unique([name for name in intents if name], return_counts=True)
-    merged = {str(name): int(count) for name, count in zip(names, counts, strict=True) if count < min_count}
-    kept = {str(name) for name in names} - set(merged)
+    counts = Counter(str(name) for name in intents if name)
+    merged = {name: count for name, count in sorted(counts.items()) if count < min_count}
+    kept = set(counts) - set(merged)
     if merged and sum(merged.values()) >= min_count:
         kept.add(OTHER_INTENT)
     if not kept:
-        return IntentLabels((ANY_INTENT,), np.zeros(len(intents), dtype=np.intp), merged)
+        kept.add(ANY_INTENT)
     labels = IntentLabels(tuple(sorted(kept)), np.empty(0, dtype=np.intp), merged)
     return IntentLabels(labels.names, labels.code(intents), merged)
 

@@ -6,12 +6,17 @@ features are those of a bag of word pieces, computable inside the ONNX graph by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from numpy.typing import NDArray
 
 __all__ = ["Lexicon"]
 
@@ -56,7 +61,7 @@ class Lexicon:
     def transform(self, ids: Sequence[Sequence[int]]) -> sparse.csr_array:
         """Return the features of n prompts, (n, v) float32."""
         lengths = np.array([len(row) for row in ids], dtype=np.int64)
-        pieces = np.fromiter((piece for row in ids for piece in row), dtype=np.int64, count=int(lengths.sum()))
+        pieces = np.fromiter(chain.from_iterable(ids), dtype=np.int64, count=int(lengths.sum()))
         weight = self.idf[pieces]
         rows = np.repeat(np.arange(len(ids)), lengths)
         norm = np.sqrt(np.bincount(rows, weights=np.square(weight, dtype=np.float64), minlength=len(ids)))

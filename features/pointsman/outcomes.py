@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +12,9 @@ from numpy.typing import NDArray
 
 from pointsman.costs import Price, full_cost_usd
 from pointsman.errors import TraceError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["Outcomes", "outcomes_of", "request_hashes"]
 
@@ -75,23 +77,28 @@ class Outcomes:
         return Outcomes(**parts)
 
     def reorder(self, models: Sequence[str]) -> Outcomes:
-        """Return the same requests with the candidates in another order."""
+        """Return the same requests with these candidates, in this order; `logged` is -1 where another one served."""
         columns = [self.models.index(model) for model in models]
-        parts = {
+        position = np.full(len(self.models) + 1, -1, dtype=np.intp)
+        position[columns] = np.arange(len(columns))
+        parts: dict[str, Any] = {
             key: value[:, columns] if isinstance(value, np.ndarray) and value.ndim == 2 else value
             for key, value in vars(self).items()
         }
-        position = np.array([columns.index(column) for column in range(len(columns))] + [-1], dtype=np.intp)
         return Outcomes(**{**parts, "models": tuple(models), "logged": position[self.logged]})
 
 
-def outcomes_of(rows: pd.DataFrame, prices: Mapping[str, Price], timeouts_ms: Mapping[str, float] | None = None) -> Outcomes:
-    """Spread a validated trace table over its candidates.
+def outcomes_of(
+    rows: pd.DataFrame, prices: Mapping[str, Price], timeouts_ms: Mapping[str, float] | None = None
+) -> Outcomes:
+    """Spread a validated trace table over its candidates, the requests in order of time and then of id.
+
+    A request's time is its earliest row's; its intent, modality and context are the first known, by time, of its rows.
 
     Parameters
     ----------
     rows : pandas.DataFrame
-        Validated rows; those of models not in `prices` are left out.
+        Validated rows; those of models not in `prices` tell only of the request.
     prices : mapping of str to Price
         The candidates, in the order of the columns.
     timeouts_ms : mapping of str to float, optional
@@ -100,48 +107,49 @@ def outcomes_of(rows: pd.DataFrame, prices: Mapping[str, Price], timeouts_ms: Ma
     Raises
     ------
     TraceError
-        Where a candidate has no rows or no known cost.
+        Where a candidate has no rows or no known cost, or every answer failed.
     """
     models = tuple(prices)
-    present = set(rows["model"].unique())
-    for model in models:
-        if model not in present:
-            have = ", ".join(sorted(map(str, present)))
-            raise TraceError(f"candidate {model!r} has no rows in the traces; models there: {have}")
-    rows = rows[rows["model"].isin(models)].assign(full_cost_usd=lambda frame: full_cost_usd(frame, prices))
-    ids, first = np.unique(rows["request_id"].to_numpy(dtype=object).astype(str), return_index=True)
-    heads = rows.iloc[np.sort(first)]
-    order = pd.Index(heads["request_id"].astype(str))
-    n, m = len(ids), len(models)
-    at = (order.get_indexer(rows["request_id"].astype(str)), pd.Index(models).get_indexer(rows["model"].astype(str)))
+    present = sorted(map(str, rows["model"].unique()))
+    absent = [model for model in models if model not in present]
+    if absent:
+        s, have = "s" * (len(absent) > 1), "have" if len(absent) > 1 else "has"
+        named = ", ".join(map(repr, absent))
+        raise TraceError(f"candidate{s} {named} {have} no rows in the traces; models there: {', '.join(present)}")
+    heads = _heads(rows, models)
+    rows = rows[rows["model"].isin(models)]
+    n, m = len(heads), len(models)
+    request = heads.index.get_indexer(pd.Index(rows["request_id"].to_numpy(dtype=object)))
+    at = (request, pd.Index(models, dtype=object).get_indexer(pd.Index(rows["model"].to_numpy(dtype=object))))
 
     def spread(values: pd.Series) -> Floats:
         out = np.full((n, m), np.nan)
-        out[at] = values.astype("float64").to_numpy(dtype=np.float64, na_value=np.nan)
+        out[at] = values.to_numpy(dtype=np.float64, na_value=np.nan)
         return out
 
     latency, useful = spread(rows["latency_ms"]), spread(rows["useful"])
     failure = np.full((n, m), "", dtype=object)
-    status = rows["status"].fillna("ok").str.lower().to_numpy(dtype=object)
-    failure[at] = np.where(status == "ok", "", np.where(status == "timeout", "timeout", "error"))
+    failure[at] = _failures(rows["status"])
     for column, model in enumerate(models):
         limit = (timeouts_ms or {}).get(model)
         if limit is not None:
             late = latency[:, column] > limit
-            failure[late, column], latency[late, column], useful[late, column] = "timeout", limit, 0.0
+            failure[late, column], latency[late, column] = "timeout", limit
     # A failed answer serves nobody, whether or not somebody labelled it.
-    useful[(failure != "") & np.isfinite(latency)] = 0.0
+    useful[failure != ""] = 0.0
     logged = np.full(n, -1, dtype=np.intp)
     chosen = rows["chosen"].fillna(False).to_numpy(dtype=bool)
     logged[at[0][chosen]] = at[1][chosen]
-    text = {name: heads[name].astype(object).where(heads[name].notna(), default).to_numpy(dtype=object) for name, default in _TEXT}
     return Outcomes(
-        **text,
+        request_id=heads.index.to_numpy(dtype=object),
+        prompt=heads["prompt"].to_numpy(dtype=object),
+        intent=heads["intent"].fillna("").to_numpy(dtype=object),
+        modality=heads["modality"].fillna("text").to_numpy(dtype=object),
         timestamp=heads["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None).to_numpy(dtype="datetime64[us]"),
         context_tokens=heads["context_tokens"].fillna(0).to_numpy(dtype=np.int64),
         models=models,
         useful=useful,
-        cost_usd=spread(rows["full_cost_usd"]),
+        cost_usd=spread(full_cost_usd(rows, prices)),
         latency_ms=latency,
         hallucinated=spread(rows["hallucinated"]),
         failure=failure,
@@ -149,7 +157,29 @@ def outcomes_of(rows: pd.DataFrame, prices: Mapping[str, Price], timeouts_ms: Ma
     )
 
 
-_TEXT = (("request_id", ""), ("prompt", ""), ("intent", ""), ("modality", "text"))
+_OK = frozenset({"ok", "success", "succeeded", "completed", "complete", "done", "200"})
+_TIMEOUT = frozenset({"timeout", "timed_out", "timed out", "timedout", "deadline_exceeded", "408", "504"})
+
+
+def _heads(rows: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
+    """Return what is known of each request that has a row of a candidate, in order of time."""
+    facts = ["timestamp", "prompt", "intent", "modality", "context_tokens"]
+    asked = rows.loc[rows["model"].isin(models), "request_id"].unique()
+    told = rows.loc[rows["request_id"].isin(asked), ["request_id", *facts]]
+    told = told.sort_values(["timestamp", "request_id"], kind="stable")
+    heads = told.groupby("request_id", sort=False)[facts].first()
+    return heads.set_axis(pd.Index(heads.index.to_numpy(dtype=object)))
+
+
+def _failures(status: pd.Series) -> NDArray[np.object_]:
+    """Return "", ``timeout`` or ``error`` for each answer; a missing status is an answer that came."""
+    words = status.fillna("ok").astype("string").str.strip().str.lower()
+    ok, late = words.isin(_OK).to_numpy(dtype=bool), words.isin(_TIMEOUT).to_numpy(dtype=bool)
+    if len(words) and not ok.any():
+        said = ", ".join(f"{word!r} ({count})" for word, count in words.value_counts().head(5).items())
+        allowed = ", ".join(sorted(_OK))
+        raise TraceError(f"column status: no answer came, by its words {said}; an answer that came says {allowed}")
+    return np.where(ok, "", np.where(late, "timeout", "error")).astype(object)
 
 
 def request_hashes(outcomes: Outcomes) -> NDArray[np.uint64]:

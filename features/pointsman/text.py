@@ -6,21 +6,25 @@ here raises. Lower-casing, accents and control characters are the tokenizer's bu
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 __all__ = ["Clip", "valid_text"]
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def valid_text(prompt: str | bytes | None) -> str:
     """Return `prompt` as a string that encodes to UTF-8: undecodable bytes and lone surrogates become U+FFFD."""
     if prompt is None:
         return ""
-    if isinstance(prompt, bytes):
-        return prompt.decode("utf-8", errors="replace")
-    if prompt.isascii():
-        return prompt
-    return "".join("\ufffd" if "\ud800" <= char <= "\udfff" else char for char in prompt)
+    if isinstance(prompt, str):
+        return prompt if prompt.isascii() else _SURROGATE.sub("\ufffd", prompt)
+    return bytes(prompt).decode("utf-8", errors="replace")
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,10 @@ class Clip:
 
     def __call__(self, prompt: str | bytes | None) -> str:
         """Return the clipped, valid text of one prompt."""
-        if isinstance(prompt, bytes):
-            prompt = valid_text(prompt)
-        if prompt is not None and len(prompt) > self.head + self.tail:
-            prompt = prompt[: self.head] + " " + prompt[len(prompt) - self.tail :]
-        return valid_text(prompt)
+        text = prompt if isinstance(prompt, str) else valid_text(prompt)
+        if len(text) > self.head + self.tail:
+            text = text[: self.head] + " " + text[len(text) - self.tail :]
+        return valid_text(text)
 
     def many(self, prompts: Iterable[str | bytes | None]) -> list[str]:
         """Clip each prompt."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import beta, norm
 
-from pointsman.outcomes import Outcomes
-from pointsman.replay import Served
+from pointsman.replay import COLUMNS, ROUNDING, Served
 from pointsman.spec import RelativeRate, RoutingSpec
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from pointsman.outcomes import Outcomes
 
 __all__ = ["LATE_SHARE", "Check", "Evaluation", "Objective", "checks"]
 
@@ -67,40 +70,69 @@ class Check:
 def checks(served: Served, before: Served, spec: RoutingSpec) -> tuple[Check, ...]:
     """Measure every constraint of the spec on n requests.
 
-    Bounds: Clopper-Pearson for shares of requests (late, hallucinated); normal with the sample's own variance for
-    usefulness (paired with the baseline where it is relative) and for the budget.
+    Bounds: Clopper-Pearson (1934) for shares of requests (late, hallucinated; where nothing is known of hallucination,
+    the worst is assumed). Normal with the sample's own variance for usefulness, paired with the baseline where it is
+    relative, and for the budget. Usefulness counts one imagined request more at either end of its scale (Agresti and
+    Caffo 2000; Bonett and Price 2012 for pairs): a few requests that all went alike prove little.
     """
     want, found = spec.constraints, []
     confidence = want.confidence
     if want.p95_latency_ms is not None:
         late = served.latency_ms > want.p95_latency_ms
-        found.append(_share("p95_latency_ms", int(late.sum()), len(late), LATE_SHARE, confidence, "share later than the limit"))
+        unit = "share later than the limit"
+        found.append(_share("p95_latency_ms", int(late.sum()), len(late), LATE_SHARE, confidence, unit))
     if isinstance(want.useful_rate, RelativeRate):
-        found.append(_mean("useful_rate", before.useful - served.useful, want.useful_rate.margin, confidence, "loss of usefulness"))
+        loss, limit, unit = before.useful - served.useful, want.useful_rate.margin, "loss of usefulness"
+        most = 0.0 if _untouched(served, before, loss) else 1.0
+        found.append(_mean("useful_rate", loss, limit, confidence, unit, ends=(-1.0, 1.0), most=most))
     elif want.useful_rate is not None:
-        found.append(_mean("useful_rate", 1 - served.useful, 1 - want.useful_rate, confidence, "share useless"))
+        useless, limit = 1 - served.useful, 1 - want.useful_rate
+        found.append(_mean("useful_rate", useless, limit, confidence, "share useless", ends=(0.0, 1.0), most=1.0))
     if want.hallucination_rate is not None:
         known = served.hallucinated[np.isfinite(served.hallucinated)]
-        found.append(_share("hallucination_rate", int(known.sum()), len(known), want.hallucination_rate, confidence, "share hallucinated"))
+        limit, unit = want.hallucination_rate, "share hallucinated"
+        found.append(_share("hallucination_rate", int(known.sum()), len(known), limit, confidence, unit))
     if want.budget_usd_per_day is not None and spec.requests_per_month is not None:
-        daily = spec.requests_per_month / 30
-        found.append(_mean("budget_usd_per_day", served.cost_usd * daily, want.budget_usd_per_day, confidence, "USD a day"))
+        daily = served.cost_usd * (spec.requests_per_month / 30)
+        limit = want.budget_usd_per_day
+        found.append(_mean("budget_usd_per_day", daily, limit, confidence, "USD a day", scale=limit))
     return tuple(found)
 
 
+def _untouched(served: Served, before: Served, loss: NDArray[np.float64]) -> bool:
+    """Return whether every request that was useful before is served as before: then nothing can be lost, by design."""
+    if (loss > 0).any():
+        return False
+    same = (served.cost_usd == before.cost_usd) & (served.latency_ms == before.latency_ms) & (loss == 0)
+    return bool((same | (before.useful == 0)).all())
+
+
 def _share(name: str, count: int, n: int, limit: float, confidence: float, unit: str) -> Check:
-    """Bound a share from above by Clopper and Pearson (1934)."""
+    """Bound a share from above by Clopper and Pearson."""
     bound = 1.0 if count >= n else float(beta.ppf(confidence, count + 1, n - count))
     value = count / n if n else 1.0
-    return Check(name, value, bound, limit, bound - limit, value <= limit, unit)
+    return Check(name, value, bound, limit, bound - limit, value <= limit + ROUNDING, unit)
 
 
-def _mean(name: str, values: NDArray[np.float64], limit: float, confidence: float, unit: str) -> Check:
-    """Bound a mean from above by the normal law with the sample's own variance."""
-    value = float(values.mean())
-    bound = value + float(norm.ppf(confidence)) * float(values.std()) / np.sqrt(len(values))
-    scale = max(abs(limit), 1e-12) if unit == "USD a day" else 1.0
-    return Check(name, value, bound, limit, (bound - limit) / scale, value <= limit, unit)
+def _mean(
+    name: str,
+    values: NDArray[np.float64],
+    limit: float,
+    confidence: float,
+    unit: str,
+    ends: tuple[float, ...] = (),
+    most: float = float("inf"),
+    scale: float = 1.0,
+) -> Check:
+    """Bound a mean, known to be `most` at most, by the normal law, with one more imagined value at each of the ends."""
+    value, n = float(values.mean()), len(values) + len(ends)
+    centre = (value * len(values) + sum(ends)) / n
+    apart = values - centre
+    squares = float(apart @ apart) + sum((end - centre) ** 2 for end in ends)
+    # One value alone tells nothing of the spread: it is taken to be as large as the value.
+    spread = np.sqrt(squares / (n - 1)) if n > 1 else abs(value)
+    bound = min(float(centre + norm.ppf(confidence) * spread / np.sqrt(n)), most)
+    return Check(name, value, bound, limit, (bound - limit) / scale, value <= limit + ROUNDING * scale, unit)
 
 
 @dataclass(frozen=True)
@@ -149,7 +181,7 @@ class Objective:
     def __init__(self, outcomes: Outcomes, before: Served, spec: RoutingSpec) -> None:
         self.before = before
         self.spec = spec
-        self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in _FIELDS}
+        self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in COLUMNS}
         self._rows = np.arange(len(outcomes))
 
     def served(self, chosen: NDArray[np.intp]) -> Served:
@@ -165,6 +197,3 @@ class Objective:
         found = checks(served, self.before, self.spec)
         late = next((check.value for check in found if check.name == "p95_latency_ms"), 0.0)
         return Evaluation((cost + useless) / useful if useful > 0 else float("inf"), useful, late, cost, found)
-
-
-_FIELDS = ("useful", "cost_usd", "latency_ms", "hallucinated")

@@ -1,23 +1,42 @@
-"""Replay: what a policy would have cost, how useful and how late it would have been, on requests whose outcomes are known."""
+"""Replay: what a policy would have cost, how useful and how late it would have been, where all outcomes are known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.decide import Beliefs, Facts, fallback_allowed
 from pointsman.errors import TraceError
+from pointsman.labels import OTHER_INTENT
 from pointsman.outcomes import Outcomes
-from pointsman.policy import Policy
 from pointsman.spec import AS_LOGGED
 
-__all__ = ["Served", "baseline_columns", "baselines", "facts_of", "assigned_columns", "quantile", "with_fallbacks"]
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pointsman.policy import Policy
+
+__all__ = [
+    "COLUMNS",
+    "Served",
+    "assigned_columns",
+    "baseline_columns",
+    "baselines",
+    "facts_of",
+    "quantile",
+    "with_fallbacks",
+]
 
 Floats = NDArray[np.float64]
+
+COLUMNS = ("useful", "cost_usd", "latency_ms", "hallucinated")
+"""What an answer is measured by: the (n, m) arrays of `Outcomes`, the (n,) arrays of `Served`."""
+
+ROUNDING = 1e-9
+"""Shares and costs nearer to each other than this, relatively, differ by rounding only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +48,8 @@ class Served:
     useful, cost_usd, latency_ms, hallucinated : (n,) float64 array
         `hallucinated` is NaN where unknown.
     weight : (n,) float64 array or None
-        Rows of a mixture count by weight; None for one each.
+        Rows of a mixture count by weight; None for one each. A mixture of p candidates holds all requests p times over,
+        in the same order.
     """
 
     useful: Floats
@@ -42,7 +62,7 @@ class Served:
     def by(cls, outcomes: Outcomes, chosen: NDArray[np.intp]) -> Served:
         """Give each request its chosen candidate's outcome."""
         rows = np.arange(len(chosen))
-        return cls(*(getattr(outcomes, name)[rows, chosen] for name in ("useful", "cost_usd", "latency_ms", "hallucinated")))
+        return cls(**{name: getattr(outcomes, name)[rows, chosen] for name in COLUMNS})
 
     @property
     def requests(self) -> int:
@@ -56,10 +76,9 @@ class Served:
         ``p50_ms``, ``p95_ms``, and ``cost_usd_per_month`` where the monthly traffic is known.
         """
         weight = np.ones(len(self.useful)) if self.weight is None else self.weight
-        count, cost, useful = weight.sum(), float(weight @ self.cost_usd), float(weight @ self.useful)
+        count, cost, useful = float(weight.sum()), float(weight @ self.cost_usd), float(weight @ self.useful)
         known = np.isfinite(self.hallucinated)
         hallucinated = float(weight[known] @ self.hallucinated[known] / weight[known].sum()) if known.any() else None
-        month = None if requests_per_month is None else cost / count * requests_per_month
         return {
             "requests": self.requests,
             "useful_rate": useful / count,
@@ -68,18 +87,21 @@ class Served:
             "p50_ms": quantile(self.latency_ms, 0.5, self.weight),
             "p95_ms": quantile(self.latency_ms, 0.95, self.weight),
             "hallucination_rate": hallucinated,
-            "cost_usd_per_month": month,
+            "cost_usd_per_month": None if requests_per_month is None else cost / count * requests_per_month,
         }
 
 
 def quantile(values: Floats, share: float, weight: Floats | None = None) -> float:
-    """Return the smallest value with at least `share` of the weight at or below it: P95 ≤ L iff at most 5 % are later."""
+    """Return the smallest value with at least `share` of the weight at or below it.
+
+    So P95 ≤ L if and only if at most 5 % are later than L.
+    """
     if weight is None:
-        position = min(max(int(np.ceil(share * len(values) - 1e-9)) - 1, 0), len(values) - 1)
+        position = min(max(int(np.ceil(share * len(values) * (1 - ROUNDING))) - 1, 0), len(values) - 1)
         return float(np.partition(values, position)[position])
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weight[order])
-    return float(values[order][np.searchsorted(reached, share * reached[-1] - 1e-9)])
+    return float(values[order][np.searchsorted(reached, share * reached[-1] * (1 - ROUNDING))])
 
 
 def facts_of(outcomes: Outcomes) -> Facts:
@@ -91,31 +113,31 @@ def facts_of(outcomes: Outcomes) -> Facts:
 def with_fallbacks(outcomes: Outcomes, beliefs: Beliefs, facts: Facts, policy: Policy) -> Outcomes:
     """Return the outcomes each first choice would have had with the policy's fallbacks behind it.
 
-    A chain costs and lasts what its attempts cost and last, timeouts included; it is as useful as its last attempt.
-    Columns are reordered to the policy's candidates.
+    A chain costs and lasts what its attempts cost and last, timeouts included; it is as useful as its last attempt. A
+    fallback whose outcome is not known is passed over. Columns are reordered to the policy's candidates.
     """
     single = outcomes.reorder(policy.models)
     if not policy.fallbacks or not (single.failure != "").any():
         return single
-    allowed = fallback_allowed(beliefs, facts, policy)
-    parts = {name: getattr(single, name).copy() for name in ("useful", "cost_usd", "latency_ms", "hallucinated", "failure")}
+    allowed, answered = fallback_allowed(beliefs, facts, policy), single.answered
+    chained = {name: getattr(single, name).copy() for name in (*COLUMNS, "failure")}
     for first in range(len(policy.models)):
-        tried = {first}
-        for row, fallback in enumerate(policy.fallbacks):
-            column = policy.models.index(fallback.model)
-            if column in tried:
-                continue
-            tried.add(column)
-            failure = parts["failure"][:, first]
-            fits = np.isin(failure, fallback.failures or ("timeout", "error"))
-            at = fits & allowed[row] & single.answered[:, column]
-            if fallback.cost_threshold_ms is not None:
-                at &= parts["latency_ms"][:, first] < fallback.cost_threshold_ms
+        failure, spent_ms = chained["failure"][:, first], chained["latency_ms"][:, first]
+        tried = np.zeros(answered.shape, dtype=np.bool_)
+        tried[:, first] = True
+        for entry, may in zip(policy.fallbacks, allowed, strict=True):
+            column = policy.models.index(entry.model)
+            at = (
+                may & answered[:, column] & ~tried[:, column] & np.isin(failure, entry.failures or ("timeout", "error"))
+            )
+            if entry.cost_threshold_ms is not None:
+                at &= spent_ms < entry.cost_threshold_ms
+            tried[at, column] = True
             for name in ("cost_usd", "latency_ms"):
-                parts[name][at, first] += getattr(single, name)[at, column]
+                chained[name][at, first] += getattr(single, name)[at, column]
             for name in ("useful", "hallucinated", "failure"):
-                parts[name][at, first] = getattr(single, name)[at, column]
-    return Outcomes(**{**vars(single), **parts})
+                chained[name][at, first] = getattr(single, name)[at, column]
+    return Outcomes(**{**vars(single), **chained})
 
 
 def baseline_columns(outcomes: Outcomes, baseline: str) -> NDArray[np.intp]:
@@ -130,8 +152,8 @@ def baseline_columns(outcomes: Outcomes, baseline: str) -> NDArray[np.intp]:
         unknown = int((outcomes.logged < 0).sum())
         if unknown:
             raise TraceError(
-                f"baseline as_logged needs chosen=true on one row of each request; {unknown} of {len(outcomes)} requests "
-                "have none: mark them, or name a model as the baseline"
+                f"baseline as_logged needs chosen=true on one row of each request; {unknown} of {len(outcomes)} "
+                "requests have none: mark them, or name a model as the baseline"
             )
         return outcomes.logged
     return np.full(len(outcomes), outcomes.models.index(baseline), dtype=np.intp)
@@ -140,8 +162,14 @@ def baseline_columns(outcomes: Outcomes, baseline: str) -> NDArray[np.intp]:
 def assigned_columns(
     outcomes: Outcomes, intent: NDArray[np.object_], assignment: Mapping[str, str], default: str
 ) -> NDArray[np.intp]:
-    """Return the columns of a content-blind assignment: each intent's candidate, the default where there is none."""
-    return np.array([outcomes.models.index(assignment.get(name, default)) for name in intent], dtype=np.intp)
+    """Return the columns of a content-blind assignment, (n,).
+
+    An intent that the assignment does not name goes where it sends ``other``; an unlabelled request ("") and, without
+    an ``other``, an unnamed intent go to the default.
+    """
+    other = assignment.get(OTHER_INTENT, default)
+    models = [assignment.get(name, other) if name else default for name in intent]
+    return np.array([outcomes.models.index(model) for model in models], dtype=np.intp)
 
 
 def baselines(
@@ -161,43 +189,59 @@ def baselines(
         ``best_per_intent``, as chosen on the slice that tuned the policy.
     default : str
         The candidate of an unlabelled intent.
+
+    Returns
+    -------
+    dict
+        ``always:MODEL`` for each candidate, ``random_same_cost``, ``best_per_intent`` (None where no request has a
+        labelled intent or nothing was assigned), ``oracle``.
     """
-    columns: dict[str, Served | None] = {
-        f"always:{model}": Served.by(outcomes, np.full(len(outcomes), index, dtype=np.intp))
-        for index, model in enumerate(outcomes.models)
+    found: dict[str, Served | None] = {
+        f"always:{model}": _always(outcomes, at) for at, model in enumerate(outcomes.models)
     }
-    known = assignment and any(intents)
-    columns["random_same_cost"] = _random_same_cost(outcomes, float(after.cost_usd.mean()))
-    columns["best_per_intent"] = Served.by(outcomes, assigned_columns(outcomes, intents, assignment, default)) if known else None
-    columns["oracle"] = Served.by(outcomes, _oracle(outcomes))
-    return columns
+    found["random_same_cost"] = _random_same_cost(outcomes, float(after.cost_usd.mean()))
+    known = any(name in assignment or (name and OTHER_INTENT in assignment) for name in intents)
+    by_intent = assigned_columns(outcomes, intents, assignment, default)
+    found["best_per_intent"] = Served.by(outcomes, by_intent) if known else None
+    found["oracle"] = Served.by(outcomes, _oracle(outcomes))
+    return found
+
+
+def _always(outcomes: Outcomes, column: int) -> Served:
+    return Served.by(outcomes, np.full(len(outcomes), column, dtype=np.intp))
 
 
 def _oracle(outcomes: Outcomes) -> NDArray[np.intp]:
     """Return the cheapest candidate among the most useful ones of each request, in hindsight."""
-    best = outcomes.useful >= outcomes.useful.max(axis=1, keepdims=True) - 1e-12
-    return np.where(best, outcomes.cost_usd, np.inf).argmin(axis=1)
+    best = outcomes.useful >= outcomes.useful.max(axis=1, keepdims=True) - ROUNDING
+    return np.asarray(np.where(best, outcomes.cost_usd, np.inf).argmin(axis=1), dtype=np.intp)
 
 
 def _random_same_cost(outcomes: Outcomes, cost: float) -> Served:
-    """Mix two candidates at random so that the mean cost is `cost` and usefulness is as large as it can be, exactly."""
+    """Mix two candidates at random so that the mean cost is `cost` and usefulness is as large as it can be, exactly.
+
+    Below the cheapest candidate it is that one; above the dearest (fallbacks cost extra), the most useful one.
+    """
     costs, useful = outcomes.cost_usd.mean(axis=0), outcomes.useful.mean(axis=0)
-    best: tuple[float, int, int, float] = (-1.0, int(costs.argmin()), int(costs.argmin()), 1.0)
-    for low in range(len(costs)):
-        for high in range(len(costs)):
-            if costs[low] <= cost <= costs[high]:
-                share = 0.0 if costs[high] == costs[low] else (costs[high] - cost) / (costs[high] - costs[low])
-                best = max(best, (share * useful[low] + (1 - share) * useful[high], low, high, share))
-    if best[0] < 0 and cost > costs.max():  # dearer than any candidate: the most useful one
-        best = (0.0, int(useful.argmax()), int(useful.argmax()), 1.0)
-    return _mixture(outcomes, {best[1]: best[3], best[2]: 1 - best[3]} if best[1] != best[2] else {best[1]: 1.0})
+    room = ROUNDING * float(costs.max())
+    if cost < costs.min() - room:
+        return _always(outcomes, int(costs.argmin()))
+    if cost > costs.max() + room:
+        return _always(outcomes, int(useful.argmax()))
+    cost = float(np.clip(cost, costs.min(), costs.max()))
+    mixtures = []
+    for low, high in np.argwhere((costs[:, None] <= cost) & (cost <= costs[None, :])):
+        gap = costs[high] - costs[low]
+        share = float((costs[high] - cost) / gap) if gap > 0 else 1.0
+        mixtures.append((share * useful[low] + (1 - share) * useful[high], int(low), int(high), share))
+    _, low, high, share = max(mixtures)
+    return _mixture(outcomes, low, high, share)
 
 
-def _mixture(outcomes: Outcomes, shares: Mapping[int, float]) -> Served:
-    parts: Sequence[Served] = [Served.by(outcomes, np.full(len(outcomes), column, dtype=np.intp)) for column in shares]
-    weight = np.concatenate([np.full(len(outcomes), share) for share in shares.values()])
-    fields: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _FIELDS}
-    return Served(**fields, weight=weight)
-
-
-_FIELDS = ("useful", "cost_usd", "latency_ms", "hallucinated")
+def _mixture(outcomes: Outcomes, low: int, high: int, share: float) -> Served:
+    """Send a share of every request to one candidate and the rest to another."""
+    if share in {0.0, 1.0} or low == high:
+        return _always(outcomes, high if share == 0.0 else low)
+    first, second = _always(outcomes, low), _always(outcomes, high)
+    rows = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in COLUMNS}
+    return Served(**rows, weight=np.repeat([share, 1 - share], len(outcomes)))

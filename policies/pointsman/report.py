@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,14 @@ from pointsman.decide import Beliefs, believe, decide
 from pointsman.errors import TraceError
 from pointsman.evidence import compare, paired_change
 from pointsman.objective import checks
-from pointsman.outcomes import Outcomes
-from pointsman.policy import Policy
 from pointsman.replay import Served, baseline_columns, baselines, facts_of, with_fallbacks
 from pointsman.spec import BEST_SINGLE, RoutingSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pointsman.outcomes import Outcomes
+    from pointsman.policy import Policy
 
 __all__ = ["before_after", "verdict"]
 
@@ -45,8 +48,10 @@ def before_after(
     Returns
     -------
     dict
-        Plain JSON values: ``verdict``, ``requests``, ``before``, ``after``, ``baselines``, ``change`` (after minus before),
-        ``against`` (after minus each rival, with the net value at the price the search paid for its last useful response), ``constraints``, ``routed`` (requests by intent and model), ``modelled``.
+        Plain JSON values: ``verdict``, ``requests``, ``baseline``, ``before``, ``after``, ``baselines``, ``change``
+        (after minus before), ``useful_value_usd`` (the price that the search paid for its last useful response),
+        ``against`` (after minus each rival with the same fallbacks behind it, with the net value at that price),
+        ``constraints``, ``routed`` (requests by believed intent and chosen model), ``modelled``.
 
     Raises
     ------
@@ -59,12 +64,16 @@ def before_after(
     facts = facts_of(outcomes)
     beliefs = believe(intent_probs, useful_probs, facts, policy)
     chosen = decide(beliefs, policy.rule)
-    after = Served.by(with_fallbacks(outcomes, beliefs, facts, policy), chosen)
+    chained = with_fallbacks(outcomes, beliefs, facts, policy)
+    after = Served.by(chained, chosen)
     baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
     columns = baseline_columns(outcomes, baseline)
     before = Served.by(outcomes, columns)
     default = policy.models[int(np.bincount(columns, minlength=len(policy.models)).argmax())]
-    others = baselines(outcomes, after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default)
+    blind = after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default
+    plain = baselines(outcomes, *blind)
+    # Fallbacks help whoever has them: what was learned shows against rivals that have the same.
+    rivals = baselines(chained, *blind)
     confidence = spec.constraints.confidence
     worth = float(policy.evidence["useful_value_usd"])
     month = spec.requests_per_month
@@ -73,13 +82,13 @@ def before_after(
         "baseline": baseline,
         "before": before.summary(month),
         "after": after.summary(month),
-        "baselines": {name: None if served is None else served.summary(month) for name, served in others.items()},
+        "baselines": {name: None if served is None else served.summary(month) for name, served in plain.items()},
         "change": paired_change(before, after, confidence, seed),
         "useful_value_usd": worth,
         "against": {
             name: paired_change(rival, after, confidence, seed, useful_value_usd=worth)
             for name in RIVALS
-            if (rival := others[name]) is not None
+            if (rival := rivals[name]) is not None
         },
         "constraints": [check.to_dict() for check in checks(after, before, spec)],
         "routed": _routed(beliefs, chosen, policy),
@@ -91,18 +100,18 @@ def before_after(
 
 
 def verdict(report: Mapping[str, Any]) -> str:
-    """Return the report's first line: what changed, whether the constraints held, and whether the router learned anything."""
-    change, broken = report["change"], [entry["name"] for entry in report["constraints"] if entry["verdict"] == "broken"]
-    unproven = [entry["name"] for entry in report["constraints"] if entry["verdict"] == "held"]
+    """Return the report's first line: whether the constraints held, whether anything was learned, what changed."""
+    change = report["change"]
+    broken, unproven = (
+        [entry["name"] for entry in report["constraints"] if entry["verdict"] == state] for state in ("broken", "held")
+    )
     parts = [f"useful {_points(change['useful_rate'])}", f"cost {_percent(change['cost_usd'])}"]
     if change["p95_ms"] is not None:
         parts.append(f"P95 {_percent(change['p95_ms'])}")
-    text = f"{', '.join(parts)} on {report['requests']:,} unseen requests"
-    if broken:
-        text = f"DOES NOT HOLD ({', '.join(broken)}): {text}"
-    elif unproven:
+    text = f"{_learned(report['against'])} {', '.join(parts)} on {report['requests']:,} unseen requests"
+    if unproven:
         text += f"; {', '.join(unproven)} held, but too few requests to prove it"
-    return f"{_learned(report['against'])} {text}."
+    return f"DOES NOT HOLD ({', '.join(broken)}). {text}." if broken else f"{text}."
 
 
 def _learned(against: Mapping[str, Any]) -> str:
@@ -110,7 +119,7 @@ def _learned(against: Mapping[str, Any]) -> str:
     behind = [name for name in RIVALS if standing.get(name) in {"behind", "level"}]
     if not behind:
         return f"Ahead of {' and '.join(standing)}:"
-    words = ", ".join(f"{standing[name]} with {name}" if standing[name] == "level" else f"behind {name}" for name in behind)
+    words = ", ".join(f"level with {name}" if standing[name] == "level" else f"behind {name}" for name in behind)
     return f"Not proven to have learned more than the content-blind baselines ({words}):"
 
 
@@ -130,7 +139,6 @@ def _routed(beliefs: Beliefs, chosen: NDArray[np.intp], policy: Policy) -> dict[
     table: dict[str, dict[str, int]] = {}
     for index, intent in enumerate(policy.intents):
         counts = np.bincount(chosen[beliefs.intent == index], minlength=len(policy.models))
-        names: Sequence[str] = policy.models
         if counts.any():
-            table[intent] = {name: int(count) for name, count in zip(names, counts, strict=True) if count}
+            table[intent] = {name: int(count) for name, count in zip(policy.models, counts, strict=True) if count}
     return table

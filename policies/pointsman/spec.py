@@ -1,15 +1,17 @@
-"""The routing spec (contract 2): what the user wants, read from YAML; errors name the line, the key and what is allowed."""
+"""The routing spec (contract 2): what the user wants, in YAML; errors name the line, the key and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
+import re
+import types
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from pointsman.errors import SpecError
 
@@ -18,94 +20,138 @@ __all__ = ["Constraints", "FreeFailureWarning", "RelativeRate", "RoutingSpec", "
 AS_LOGGED = "as_logged"
 BEST_SINGLE = "best_single"
 
-Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Share = Annotated[float, Field(ge=0, le=1)]
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Money = Annotated[Number, Field(ge=0)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Count = Annotated[int, Field(strict=True, gt=0)]
 Modality = Literal["text", "image", "audio"]
+
+Key = tuple[str, ...]
+Lines = Mapping[Key, int]
+"""The line of each key, counted from 1."""
 
 
 class FreeFailureWarning(UserWarning):
     """The spec lets useless responses be free: the cheapest model always wins."""
 
 
+class _MisfitError(SpecError):
+    """Parts of a spec that do not fit each other: (key, what is wrong with it) each."""
+
+    def __init__(self, faults: list[tuple[Key, str]]) -> None:
+        super().__init__(f"{'.'.join(faults[0][0])} {faults[0][1]}{_more(len(faults) - 1)}")
+        self.faults = faults
+
+
 class _Strict(BaseModel):
+    """A mapping of the spec. A field's description says what is allowed, in errors and in the JSON Schema."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _described(allowed: str | None, default: Any = None) -> Any:
+    return Field(default, description=allowed)
 
 
 class CandidateSpec(_Strict):
     """A model that requests may go to: prices in USD per million tokens, its limits."""
 
-    input_usd_per_mtok: Money | None = None
-    output_usd_per_mtok: Money | None = None
-    modalities: Annotated[list[Modality], Field(min_length=1)] = ["text"]
-    context_window: Annotated[int, Field(gt=0)] | None = None
-    timeout_ms: Positive | None = None
-    concurrency: Annotated[int, Field(gt=0)] | None = None
+    input_usd_per_mtok: Money | None = _described("a number of at least 0")
+    output_usd_per_mtok: Money | None = _described("a number of at least 0")
+    modalities: Annotated[list[Modality], Field(min_length=1)] = _described(
+        "a list of at least one of text, image, audio", ["text"]
+    )
+    context_window: Count | None = _described("a whole number above 0")
+    timeout_ms: Positive | None = _described("a number above 0")
+    concurrency: Count | None = _described("a whole number above 0")
 
 
 class Objective(_Strict):
     """What the search minimises."""
 
-    minimise: Literal["cost_per_useful_response"] = "cost_per_useful_response"
-    useless_response_usd: Money = 0.0
+    minimise: Literal["cost_per_useful_response"] = _described("cost_per_useful_response", "cost_per_useful_response")
+    useless_response_usd: Money = _described("a number of at least 0", 0.0)
 
 
 class RelativeRate(_Strict):
     """A useful rate no more than `margin` below the baseline's."""
 
-    relative_to: Literal["baseline"] = "baseline"
-    margin: Annotated[float, Field(ge=-1, le=1)] = 0.0
+    relative_to: Literal["baseline"] = _described("baseline", "baseline")
+    margin: Annotated[Number, Field(ge=-1, le=1)] = _described("a number from -1 to 1", 0.0)
+
+
+def _is_relative(value: Any) -> str:
+    return "relative" if isinstance(value, Mapping | RelativeRate) else "absolute"
+
+
+def _is_detailed(value: Any) -> str:
+    return "detailed" if isinstance(value, Mapping) else "named"
 
 
 class Constraints(_Strict):
     """What must hold, and with which confidence."""
 
-    p95_latency_ms: Positive | None = None
-    useful_rate: Share | RelativeRate | None = None
-    hallucination_rate: Share | None = None
-    budget_usd_per_day: Positive | None = None
-    confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
+    p95_latency_ms: Positive | None = _described("a number above 0")
+    useful_rate: (
+        Annotated[
+            Annotated[Share, Tag("absolute")] | Annotated[RelativeRate, Tag("relative")], Discriminator(_is_relative)
+        ]
+        | None
+    ) = _described("a number from 0 to 1, or a mapping {relative_to: baseline, margin: a number from -1 to 1}")
+    hallucination_rate: Share | None = _described("a number from 0 to 1")
+    budget_usd_per_day: Positive | None = _described("a number above 0")
+    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = _described("a number of at least 0.5 and below 1", 0.95)
 
 
 class Rules(_Strict):
     """Fixed rules: an intent or a modality always goes to one candidate."""
 
-    intents: dict[str, str] = {}
-    modalities: dict[Modality, str] = {}
+    intents: dict[str, str] = _described("a mapping of intents to candidates", {})
+    modalities: dict[Modality, str] = _described("a mapping of text, image, audio to candidates", {})
 
 
 class FallbackSpec(_Strict):
     """Where a request goes when the model it was sent to failed (see `pointsman.policy.Fallback`)."""
 
-    model: str
-    when: list[str] = []
-    cost_threshold_ms: Positive | None = None
+    model: str = Field(description="the name of a candidate")
+    when: list[str] = _described("a list of intents, text, image, audio, long_context, timeout, error", [])
+    cost_threshold_ms: Positive | None = _described("a number above 0")
 
 
 class Guards(_Strict):
     """What the gateway does when things go wrong; carried in the policy."""
 
-    retry_policy: Literal["none", "exponential_backoff"] | dict[str, float] | None = None
-    breaker: dict[str, float] | None = None
-    budget_usd_per_day: Positive | None = None
-    cached_answer: str | None = None
-    simpler_model: str | None = None
+    retry_policy: (
+        Annotated[
+            Annotated[Literal["none", "exponential_backoff"], Tag("named")]
+            | Annotated[dict[str, Number], Tag("detailed")],
+            Discriminator(_is_detailed),
+        ]
+        | None
+    ) = _described("none, exponential_backoff, or a mapping of names to numbers")
+    breaker: dict[str, Number] | None = _described("a mapping of names to numbers")
+    budget_usd_per_day: Positive | None = _described("a number above 0")
+    cached_answer: str | None = _described("a text")
+    simpler_model: str | None = _described("the name of a candidate")
 
 
 class RoutingSpec(_Strict):
     """The whole routing spec."""
 
-    candidates: Annotated[dict[str, CandidateSpec], Field(min_length=1)]
-    baseline: str = BEST_SINGLE
-    safe_model: str
-    requests_per_month: Positive | None = None
-    objective: Objective = Objective()
-    constraints: Constraints = Constraints()
-    rules: Rules = Rules()
-    fallbacks: list[FallbackSpec] | None = None
-    long_context_tokens: Annotated[int, Field(gt=0)] = 8000
-    guards: Guards = Guards()
-    modelled: list[str] = []
+    candidates: Annotated[dict[str, CandidateSpec], Field(min_length=1)] = Field(
+        description="a mapping of at least one model name to its prices and limits ({} for none)"
+    )
+    baseline: str = _described(f"the name of a candidate, {AS_LOGGED} or {BEST_SINGLE}", BEST_SINGLE)
+    safe_model: str = Field(description="the name of a candidate")
+    requests_per_month: Positive | None = _described("a number above 0")
+    objective: Objective = _described("cost_per_useful_response, or a mapping", Objective())
+    constraints: Constraints = _described(None, Constraints())
+    rules: Rules = _described(None, Rules())
+    fallbacks: list[FallbackSpec] | None = _described("a list of mappings, each with a model")
+    long_context_tokens: Count = _described("a whole number above 0", 8000)
+    guards: Guards = _described(None, Guards())
+    modelled: list[str] = _described("a list of columns of the trace table", [])
 
     @model_validator(mode="before")
     @classmethod
@@ -114,64 +160,109 @@ class RoutingSpec(_Strict):
             return {**document, "objective": {"minimise": document["objective"]}}
         return document
 
-    def model_post_init(self, context: Any, /) -> None:
-        """Check that every model named is a candidate."""
-        names = ", ".join(self.candidates)
-        named = {"safe_model": self.safe_model, "guards.simpler_model": self.guards.simpler_model}
-        if self.baseline not in {AS_LOGGED, BEST_SINGLE}:
-            named["baseline"] = self.baseline
-        named |= {f"rules.intents.{intent}": model for intent, model in self.rules.intents.items()}
-        named |= {f"rules.modalities.{modality}": model for modality, model in self.rules.modalities.items()}
-        named |= {f"fallbacks.{index}.model": fallback.model for index, fallback in enumerate(self.fallbacks or [])}
-        for key, model in named.items():
-            if model is not None and model not in self.candidates:
-                allowed = f"{names}; or {AS_LOGGED}, {BEST_SINGLE}" if key == "baseline" else names
-                raise SpecError(f"{key} is {model!r}, which is no candidate{_near(model, self.candidates)}; allowed: {allowed}")
-        for modality, model in self.rules.modalities.items():
-            if modality not in self.candidates[model].modalities:
-                takes = ", ".join(self.candidates[model].modalities)
-                raise SpecError(f"rules.modalities.{modality} is {model!r}, which takes only {takes}")
+    def model_post_init(self, _context: Any, /) -> None:
+        """Check that every model named is a candidate, and that what belongs together is there."""
+        faults = list(self._faults())
+        if faults:
+            raise _MisfitError(faults)
 
+    def _faults(self) -> Iterator[tuple[Key, str]]:
+        names = ", ".join(self.candidates)
+        for name in self.candidates:
+            if name in {AS_LOGGED, BEST_SINGLE}:
+                yield ("candidates", name), "is a word of baseline, not a model; any other name is allowed"
+            if not name.strip():
+                yield ("candidates",), f"has the name {name!r}; a name of at least one letter is allowed"
+        for path, model in self._named():
+            if model not in self.candidates:
+                allowed = f"{names}; or {AS_LOGGED}, {BEST_SINGLE}" if path == ("baseline",) else names
+                near = _near(model, self.candidates)
+                yield path, f"is {model!r}, which is no candidate{near}; allowed: {allowed}"
+        for modality, model in self.rules.modalities.items():
+            if model in self.candidates and modality not in self.candidates[model].modalities:
+                able = [name for name, one in self.candidates.items() if modality in one.modalities]
+                takes = ", ".join(self.candidates[model].modalities)
+                allowed = ", ".join(able) or f"no candidate; give one of them {modality} under modalities"
+                yield ("rules", "modalities", modality), f"is {model!r}, which takes only {takes}; allowed: {allowed}"
         if self.constraints.budget_usd_per_day is not None and self.requests_per_month is None:
-            raise SpecError("constraints.budget_usd_per_day needs requests_per_month beside it: a budget is for a traffic")
+            path, budget = ("constraints", "budget_usd_per_day"), self.constraints.budget_usd_per_day
+            yield path, f"is {budget:g}, but requests_per_month is missing: a budget is for a traffic; give both"
+
+    def _named(self) -> Iterator[tuple[Key, str]]:
+        """Give each place that names a candidate."""
+        yield ("safe_model",), self.safe_model
+        if self.baseline not in {AS_LOGGED, BEST_SINGLE}:
+            yield ("baseline",), self.baseline
+        for intent, model in self.rules.intents.items():
+            yield ("rules", "intents", intent), model
+        for modality, model in self.rules.modalities.items():
+            yield ("rules", "modalities", modality), model
+        for index, fallback in enumerate(self.fallbacks or []):
+            yield ("fallbacks", str(index), "model"), fallback.model
+        if self.guards.simpler_model is not None:
+            yield ("guards", "simpler_model"), self.guards.simpler_model
 
     def warn(self) -> None:
-        """Warn where cost per useful response alone decides, with failures free."""
-        if self.constraints.useful_rate is None and self.objective.useless_response_usd == 0:
+        """Warn where cost per useful response alone decides, with failures free.
+
+        A useful rate that every model meets (0, or a margin of 1) is no constraint.
+        """
+        rate = self.constraints.useful_rate
+        free = rate.margin >= 1 if isinstance(rate, RelativeRate) else not rate
+        if free and self.objective.useless_response_usd == 0:
             warnings.warn(
-                "cost alone is a trap: without constraints.useful_rate or objective.useless_response_usd the cheapest "
-                "model wins on cost per useful response, because useless responses are free",
+                "cost alone is a trap: without constraints.useful_rate or a price for failure "
+                "(objective.useless_response_usd) the cheapest model always wins on cost per useful response, because "
+                "failures are free",
                 FreeFailureWarning,
                 stacklevel=2,
             )
 
     def to_yaml(self) -> str:
         """Return the spec as YAML: what was said in it, not the defaults."""
-        return yaml.safe_dump(self.model_dump(exclude_unset=True, mode="json"), sort_keys=False, allow_unicode=True)
+        document = self.model_dump(exclude_unset=True, mode="json")
+        return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 
 
 def load_spec(path: str | Path) -> RoutingSpec:
     """Read a routing spec from a YAML file.
 
+    Plain values are those of YAML 1.2: ``Yes``, ``on``, ``1:30`` and ``2026-01-01`` are texts. Keys are texts as they
+    were written, so that a model may be called ``1.50``; as a value such a name needs quotes.
+
     Raises
     ------
     SpecError
-        Where the file cannot be read, is no YAML, or breaks the schema.
+        Where the file cannot be read, is no YAML, gives a key twice, or breaks the schema.
     """
     file = Path(path)
     try:
         text = file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{file}: cannot be read: {error}") from error
+    except OSError as error:
+        raise SpecError(f"{file}: cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SpecError(f"{file}: not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
+    loader = None
     try:
-        document = yaml.safe_load(text)
-        lines = _lines(yaml.compose(text))
-    except yaml.YAMLError as error:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        lines = dict(_lines(node, str(file)))
+        document = None if node is None else loader.construct_document(node)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        at = f", line {mark.line + 1}" if mark else ""
+        raise SpecError(f"{file}{at}: not YAML: {error.problem or error.context}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SpecError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
+    finally:
+        if loader is not None:
+            loader.dispose()
+    if document is None:
+        raise SpecError(f"{file}: the file is empty; a mapping with the keys candidates and safe_model is needed")
     return parse_spec(document, source=str(file), lines=lines)
 
 
-def parse_spec(document: Any, source: str = "spec", lines: Mapping[tuple[str, ...], int] | None = None) -> RoutingSpec:
+def parse_spec(document: Any, source: str = "spec", lines: Lines | None = None) -> RoutingSpec:
     """Build a spec from plain values, in the full or in the short (``routing:``) form.
 
     Raises
@@ -179,76 +270,144 @@ def parse_spec(document: Any, source: str = "spec", lines: Mapping[tuple[str, ..
     SpecError
         Where the document breaks the schema; one line for the first fault, and the number of further ones.
     """
+    lines = lines or {}
     if not isinstance(document, Mapping):
-        raise SpecError(f"{source}: a mapping with the key 'candidates' is needed, got {type(document).__name__}")
-    if set(document) == {"routing"}:
-        document = _from_short_form(document["routing"], source)
+        said = f"is {_said(document)}"
+        raise SpecError(f"{source}: the spec {said}; a mapping with the keys candidates and safe_model is needed")
+    short = "routing" in document
+    if short:
+        document = _from_short_form(document, source, lines)
     try:
         return RoutingSpec.model_validate(document)
-    except SpecError as error:
-        key = tuple(str(error).split(" ", 1)[0].split("."))
-        raise SpecError(f"{source}{_at(key, lines)}: {error}") from error
+    except _MisfitError as error:
+        faults = error.faults
     except ValidationError as error:
-        raise SpecError(_message(error, source, lines)) from error
+        faults = list(dict(_fault(entry) for entry in reversed(error.errors())).items())[::-1]
+    if short:
+        faults = [(_short_path(path), text) for path, text in faults]
+    ordered = sorted(faults, key=lambda fault: _line(fault[0], lines))
+    path, text = ordered[0]
+    raise SpecError(f"{source}{_at(path, lines)}: {'.'.join(path)} {text}{_more(len(faults) - 1)}")
 
 
-def _from_short_form(routing: Any, source: str) -> dict[str, Any]:
+_SHORT_FORM = ("default_model", "fallbacks", "retry_policy")
+
+
+def _from_short_form(document: Mapping[str, Any], source: str, lines: Lines) -> dict[str, Any]:
     """Spell out the short form: a default model, fallbacks, a retry policy."""
-    allowed = ("default_model", "fallbacks", "retry_policy")
+    allowed = ", ".join(_SHORT_FORM)
+    beside = [str(key) for key in document if key != "routing"]
+    if beside:
+        where = f"{source}{_at((beside[0],), lines)}"
+        raise SpecError(f"{where}: {beside[0]} stands beside routing; the short form is routing alone, with {allowed}")
+    routing, where = document["routing"], f"{source}{_at(('routing',), lines)}"
     if not isinstance(routing, Mapping):
-        raise SpecError(f"{source}: routing is {routing!r}; a mapping with {', '.join(allowed)} is needed")
-    for key in routing:
-        if key not in allowed:
-            raise SpecError(f"{source}: routing.{key} is unknown{_near(str(key), allowed)}; allowed: {', '.join(allowed)}")
-    default = routing.get("default_model")
-    if not isinstance(default, str):
-        raise SpecError(f"{source}: routing.default_model is {default!r}; a model name is needed")
-    fallbacks = routing.get("fallbacks") or []
-    if not isinstance(fallbacks, list) or not all(isinstance(f, Mapping) and isinstance(f.get("model"), str) for f in fallbacks):
-        raise SpecError(f"{source}: routing.fallbacks must be a list of mappings, each with a model")
-    names = dict.fromkeys([default, *(fallback["model"] for fallback in fallbacks)])
-    document: dict[str, Any] = {"candidates": {name: {} for name in names}, "safe_model": default, "fallbacks": fallbacks}
-    if routing.get("retry_policy") is not None:
-        document["guards"] = {"retry_policy": routing["retry_policy"]}
-    return document
-
-
-def _message(error: ValidationError, source: str, lines: Mapping[tuple[str, ...], int] | None) -> str:
-    faults = error.errors()
-    # A union (a share or a relative rate) reports every branch: the deepest says most.
-    fault = max(faults, key=lambda entry: (entry["type"] == "extra_forbidden", -faults.index(entry)))
-    path = tuple(str(part) for part in fault["loc"] if not _is_branch(str(part)))
-    key = ".".join(path)
-    more = len({entry["loc"][:2] for entry in faults}) - 1
-    tail = f" ({more} more)" if more > 0 else ""
-    where = f"{source}{_at(path, lines)}"
-    if fault["type"] == "extra_forbidden":
-        allowed = _allowed_keys(path[:-1])
-        return f"{where}: unknown key {key}{_near(path[-1], allowed)}; allowed: {', '.join(allowed)}{tail}"
-    if fault["type"] == "missing":
-        return f"{where}: {key} is missing{tail}"
-    value = "nothing" if fault["input"] is None else repr(fault["input"])[:80]
-    return f"{where}: {key} is {value}; {fault['msg'][0].lower()}{fault['msg'][1:]}{tail}"
-
-
-def _is_branch(part: str) -> bool:
-    """Tell pydantic's names of union branches from keys."""
-    return part in {"RelativeRate", "float", "constrained-float", "none"} or part.startswith(("literal[", "dict[", "list["))
-
-
-def _allowed_keys(path: tuple[str, ...]) -> list[str]:
-    models: dict[str, type[BaseModel]] = {
-        "candidates": CandidateSpec,
-        "objective": Objective,
-        "constraints": Constraints,
-        "rules": Rules,
-        "fallbacks": FallbackSpec,
-        "guards": Guards,
+        raise SpecError(f"{where}: routing is {_said(routing)}; allowed: a mapping with {allowed}")
+    for key in map(str, routing):
+        if key not in _SHORT_FORM:
+            where = f"{source}{_at(('routing', key), lines)}"
+            raise SpecError(f"{where}: routing.{key} is unknown{_near(key, _SHORT_FORM)}; allowed: {allowed}")
+    if "default_model" not in routing:
+        raise SpecError(f"{where}: routing.default_model is missing; allowed: a model name")
+    default, fallbacks = routing["default_model"], routing.get("fallbacks")
+    listed = fallbacks if isinstance(fallbacks, list) else []
+    named = [default, *(one.get("model") for one in listed if isinstance(one, Mapping))]
+    spelt: dict[str, Any] = {
+        "candidates": {name: {} for name in named if isinstance(name, str)} or {"": {}},
+        "safe_model": default,
+        "fallbacks": [] if fallbacks is None else fallbacks,
     }
-    model: type[BaseModel] = models.get(path[0], RoutingSpec) if path else RoutingSpec
-    if path[:2] == ("constraints", "useful_rate"):
-        model = RelativeRate
-    return list(model.model_fields)
+    if routing.get("retry_policy") is not None:
+        spelt["guards"] = {"retry_policy": routing["retry_policy"]}
+    return spelt
+
+
+def _short_path(path: Key) -> Key:
+    """Return where a key of the full form stands in the short one."""
+    if path == ("safe_model",):
+        return ("routing", "default_model")
+    return ("routing", *(path[1:] if path[0] == "guards" else path))
+
+
+def _fault(entry: Any) -> tuple[Key, str]:
+    """Turn a fault found by pydantic into its key and words of our own."""
+    loc = [str(part) for part in entry["loc"]]
+    bad_key = loc[-1:] == ["[key]"]
+    path, description = _described_at(loc[:-1] if bad_key else loc)
+    if entry["type"] == "extra_forbidden" or bad_key:
+        allowed = _keys_at(path[:-1])
+        return path, f"is an unknown key{_near(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+    if entry["type"] == "missing":
+        return path, f"is missing; allowed: {description}"
+    quote = ": put it in quotes" if entry["type"] == "string_type" and isinstance(entry["input"], float | int) else ""
+    return path, f"is {_said(entry['input'])}; allowed: {description}{quote}"
+
+
+def _described_at(loc: list[str]) -> tuple[Key, str]:
+    """Return the keys that lead to a place of the schema, without the names of union branches, and what it may hold."""
+    kind: Any = RoutingSpec
+    path: list[str] = []
+    description = _words(kind)
+    for part in loc:
+        kind = _unwrapped(kind)
+        if part in {"absolute", "relative", "named", "detailed"} and path[-1:] in (["useful_rate"], ["retry_policy"]):
+            kind = RelativeRate if part == "relative" else dict[str, float] if part == "detailed" else str
+            continue
+        path.append(part)
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(part)
+            kind = _unwrapped(field.annotation) if field else None
+            description = (field.description if field else None) or _words(kind)
+        elif get_origin(kind) is dict:
+            kind = get_args(kind)[1]
+            description = _words(kind)
+        elif get_origin(kind) is list:
+            kind = get_args(kind)[0]
+            description = _words(kind)
+    return tuple(path), description
+
+
+def _unwrapped(kind: Any) -> Any:
+    """Return the one type behind an optional or annotated one."""
+    while get_origin(kind) in {Annotated, Union, types.UnionType}:
+        kind = next(one for one in get_args(kind) if one is not type(None))
+    return kind
+
+
+def _words(kind: Any) -> str:
+    """Say what an entry of a list or a value of a mapping may be."""
+    kind = _unwrapped(kind)
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        optional = not any(field.is_required() for field in kind.model_fields.values())
+        return f"a mapping with the keys {', '.join(kind.model_fields)}{', or {} for none of them' * optional}"
+    if get_origin(kind) is Literal:
+        return ", ".join(map(str, get_args(kind)))
+    return "a number" if kind is float else "a text"
+
+
+def _keys_at(path: Key) -> list[str]:
+    """Return the keys allowed at a place of the schema."""
+    if path == ("rules", "modalities"):
+        return list(get_args(Modality))
+    kind: Any = RoutingSpec
+    for part in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = _unwrapped(kind.model_fields[part].annotation)
+        else:
+            kind = _unwrapped(get_args(kind)[-1])
+    return list((RelativeRate if path[-1:] == ("useful_rate",) else kind).model_fields)
+
+
+def _said(value: Any) -> str:
+    """Show a bad value on one line, shortened, as YAML would say it."""
+    if value is None:
+        return "nothing"
+    text = str(value).lower() if isinstance(value, bool) else " ".join(repr(value).split())
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
+def _more(count: int) -> str:
+    return f" ({count} more fault{'s' * (count > 1)})" if count else ""
 
 
 def _near(word: str, allowed: Any) -> str:
@@ -256,25 +415,79 @@ def _near(word: str, allowed: Any) -> str:
     return f" (did you mean {match[0]}?)" if match else ""
 
 
-def _at(path: tuple[str, ...], lines: Mapping[tuple[str, ...], int] | None) -> str:
-    while lines and path:
-        if path in lines:
-            return f", line {lines[path]}"
+def _line(path: Key, lines: Lines) -> int:
+    """Return the line of a key, or of the nearest one around it; 0 where there is none."""
+    while path and path not in lines:
         path = path[:-1]
-    return ""
+    return lines.get(path, 0)
 
 
-def _lines(node: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], int]:
-    """Map each key's path to its line, counted from 1."""
-    lines: dict[tuple[str, ...], int] = {}
+def _at(path: Key, lines: Lines) -> str:
+    line = _line(path, lines)
+    return f", line {line}" if line else ""
+
+
+def _lines(
+    node: yaml.Node | None, source: str, path: Key = (), around: tuple[int, ...] = ()
+) -> Iterator[tuple[Key, int]]:
+    """Give each key's path and line, counted from 1; refuse a key given twice."""
+    if node is None or id(node) in around:
+        return
+    around = (*around, id(node))
     if isinstance(node, yaml.MappingNode):
+        seen: dict[str, int] = {}
         for key, value in node.value:
-            here = (*path, str(key.value))
-            lines[here] = key.start_mark.line + 1
-            lines |= _lines(value, here)
+            name, line = str(key.value), key.start_mark.line + 1
+            if name in seen:
+                said = ".".join((*path, name))
+                raise SpecError(
+                    f"{source}, line {line}: {said} is given twice (first on line {seen[name]}); once is allowed"
+                )
+            seen[name] = line
+            yield (*path, name), line
+            yield from _lines(value, source, (*path, name), around)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
-            here = (*path, str(index))
-            lines[here] = value.start_mark.line + 1
-            lines |= _lines(value, here)
-    return lines
+            yield (*path, str(index)), value.start_mark.line + 1
+            yield from _lines(value, source, (*path, str(index)), around)
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads plain values as YAML 1.2's core schema does, and scalar keys as texts."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (its type in PyYAML)
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        self.flatten_mapping(node)
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode):
+                key.tag = "tag:yaml.org,2002:str"
+        return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> float:
+        text = str(node.value).replace("_", "").lower()
+        return int(text) if node.tag.endswith(":int") else float(text.replace(".inf", "inf").replace(".nan", "nan"))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes every text that YAML 1.1 or `_Loader` would read as something else."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+_PLAIN = {
+    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
+    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
+    "int": (r"[-+]?\d[\d_]*", list("-+0123456789")),
+    "float": (
+        r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        list("-+.0123456789"),
+    ),
+    "merge": (r"<<", ["<"]),
+}
+for _name, (_pattern, _first) in _PLAIN.items():
+    for _one in (_Loader, _Dumper):
+        _one.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), _first)
+for _name in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _Loader.construct_number)

@@ -62,5 +62,3 @@ def expected_calibration_error(probs: Floats, targets: Floats, bins: int = 10) -
 def _best(loss: Callable[[float], float]) -> float:
     found = minimize_scalar(lambda log_t: loss(float(np.exp(log_t))), bounds=np.log(_RANGE), method="bounded")
     return float(np.exp(found.x))
-
-

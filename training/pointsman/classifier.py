@@ -275,7 +275,9 @@ def cross_fit(
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     for fold, out_of_fold in fitted[best].items():
         at = folds == fold
-        same = replace(out_of_fold, intent_temperature=heads.intent_temperature, useful_temperature=heads.useful_temperature)
+        same = replace(
+            out_of_fold, intent_temperature=heads.intent_temperature, useful_temperature=heads.useful_temperature
+        )
         part_of = features.take(at)
         intent_probs[at], useful_probs[at] = same(part_of.embeddings, part_of.pieces)
     if progress is not None:

@@ -19,7 +19,9 @@ __all__ = ["evaluate"]
 Floats = NDArray[np.floating[Any]]
 
 
-def evaluate(outcomes: Outcomes, intent_probs: Floats, useful_probs: Floats, labels: IntentLabels, seed: int = 0) -> dict[str, Any]:
+def evaluate(
+    outcomes: Outcomes, intent_probs: Floats, useful_probs: Floats, labels: IntentLabels, seed: int = 0
+) -> dict[str, Any]:
     """Evaluate calibrated probabilities against what happened.
 
     Parameters

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -28,7 +28,7 @@ from pointsman.lexical import Lexicon
 from pointsman.model_card import model_card
 from pointsman.objective import Objective
 from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
-from pointsman.policy import Candidate, Expected, Fallback, Policy, Text
+from pointsman.policy import MODALITIES, Candidate, Expected, Fallback, Policy, Text
 from pointsman.replay import Served, baseline_columns, facts_of, with_fallbacks
 from pointsman.report import before_after
 from pointsman.router import Router
@@ -142,6 +142,9 @@ def fit(
     if len(certify) == 0:
         raise TraceError("no request of the last fifth has the outcome of every candidate: nothing can be certified")
     labels = intent_labels(learn.intent)
+    check_names(spec, labels.names)
+    if spec.baseline == AS_LOGGED:
+        baseline_columns(learn, AS_LOGGED)  # says at once where a request has no chosen row
     crossed = _train(learn, calibrate, labels, encoder, options, say)
     draft = _draft_policy(learn, labels, crossed, spec, encoder)
     found, evidence = _tune(learn, labels, crossed, draft, spec, options, say)
@@ -219,9 +222,6 @@ def _train(
 
 def _draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec: RoutingSpec, encoder: TransformerEncoder) -> Policy:
     """Return the policy with everything but its thresholds."""
-    unknown = [name for name in spec.rules.intents if name not in labels.names]
-    if unknown:
-        raise SpecError(f"rules.intents names {unknown[0]!r}, which the traces do not; allowed: {', '.join(labels.names)}")
     limit = spec.constraints.p95_latency_ms
     late = np.zeros_like(learn.latency_ms) if limit is None else np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit, np.nan)
     tables = {"useful": crossed.heads.table, "cost_usd": None, "late": None}
@@ -239,25 +239,32 @@ def _draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec
         safe_model=spec.safe_model,
         pinned_intents=dict(spec.rules.intents),
         pinned_modalities={str(name): model for name, model in spec.rules.modalities.items()},
-        fallbacks=_fallbacks(learn, labels, spec),
+        fallbacks=_fallbacks(learn, spec),
         long_context_tokens=spec.long_context_tokens,
         guards=spec.guards.model_dump(exclude_none=True),
         text=Text(encoder.clip.head, encoder.clip.tail),
     )
 
 
-def _fallbacks(learn: Outcomes, labels: IntentLabels, spec: RoutingSpec) -> tuple[Fallback, ...]:
+def _fallbacks(learn: Outcomes, spec: RoutingSpec) -> tuple[Fallback, ...]:
     """Return the spec's fallbacks; where it is silent, every candidate, the most useful first."""
     if spec.fallbacks is None:
         by_use = np.argsort(-np.nanmean(learn.useful, axis=0), kind="stable")
         return tuple(Fallback(learn.models[index]) for index in by_use)
-    conditions = {*labels.names, "text", "image", "audio", "long_context", "timeout", "error"}
-    for index, fallback in enumerate(spec.fallbacks):
+    return tuple(Fallback(one.model, tuple(one.when), one.cost_threshold_ms) for one in spec.fallbacks)
+
+
+def check_names(spec: RoutingSpec, intents: Sequence[str]) -> None:
+    """Raise SpecError where a rule or a fallback names an intent or a condition that does not exist."""
+    for name in spec.rules.intents:
+        if name not in intents:
+            raise SpecError(f"rules.intents names {name!r}, which the traces do not; allowed: {', '.join(intents)}")
+    conditions = {*intents, *MODALITIES, "long_context", "timeout", "error"}
+    for index, fallback in enumerate(spec.fallbacks or []):
         for word in fallback.when:
             if word not in conditions:
                 allowed = ", ".join(sorted(conditions))
-                raise SpecError(f"fallbacks.{index}.when has {word!r}, no intent of the traces and no condition; allowed: {allowed}")
-    return tuple(Fallback(one.model, tuple(one.when), one.cost_threshold_ms) for one in spec.fallbacks)
+                raise SpecError(f"fallbacks.{index}.when has {word!r}, no intent and no condition; allowed: {allowed}")
 
 
 def _tune(

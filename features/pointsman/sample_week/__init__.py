@@ -142,6 +142,8 @@ def _spec() -> dict[str, Any]:
             }
             for name, candidate in CANDIDATES.items()
         },
+        # One useless answer in 25 ends in a support contact of 5 USD.
+        "objective": {"useless_response_usd": 0.2},
         "baseline": "as_logged",
         "safe_model": SAFE,
         "requests_per_month": REQUESTS_PER_MONTH,
