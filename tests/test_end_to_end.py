@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -21,6 +20,9 @@ from pointsman.conformance import check_conformance
 from pointsman.encoders import TransformerEncoder
 from pointsman.router import Router
 from pointsman.sample_week import SampleWeek, sample_week
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 METRICS = {"requests", "useful_rate", "cost_usd", "cost_per_useful", "p50_ms", "p95_ms", "hallucination_rate"}
 
@@ -79,7 +81,9 @@ def test_replay_reports_the_contract_and_leaves_out_what_was_seen(
         low, difference, high = (report["change"][name][key] for key in ("low", "difference", "high"))
         assert difference == pytest.approx(report["after"][name] - report["before"][name])
         assert low <= difference <= high
-    assert report["before"] == {**report["baselines"]["always:big-decoder-v2"]}, "the week is logged with the large model"
+    assert report["before"] == {**report["baselines"]["always:big-decoder-v2"]}, (
+        "the week is logged with the large model"
+    )
     assert report["baselines"]["oracle"]["useful_rate"] >= report["after"]["useful_rate"]
     assert (work / "r.png").read_bytes()[:4] == b"\x89PNG"
     out = capsys.readouterr().out
@@ -112,6 +116,7 @@ def test_mlflow_holds_the_run_and_no_prompt(work: Path, week: SampleWeek) -> Non
     assert run.data.metrics["after.cost_per_useful"] == pytest.approx(report["after"]["cost_per_useful"])
     assert run.data.metrics["change.useful_rate.low"] == pytest.approx(report["change"]["useful_rate"]["low"])
     assert "baselines.always.small-precise.p95_ms" in run.data.metrics
+    assert run.inputs is not None
     assert run.inputs.dataset_inputs
     children = client.search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run_id}'")
     assert len(children) == 20
@@ -131,9 +136,10 @@ def test_mlflow_holds_the_run_and_no_prompt(work: Path, week: SampleWeek) -> Non
 def test_the_logged_model_runs_with_its_signature(work: Path) -> None:
     mlflow.set_tracking_uri(f"sqlite:///{work / 'mlflow.db'}")
     run_id = load_bundle(work / "bundle").manifest["provenance"]["run_id"]
-    logged = mlflow.get_run(run_id).outputs.model_outputs
-    assert len(logged) == 1
-    model = mlflow.pyfunc.load_model(f"models:/{logged[0].model_id}")
+    outputs = mlflow.get_run(run_id).outputs
+    assert outputs is not None
+    (logged,) = outputs.model_outputs
+    model = mlflow.pyfunc.load_model(f"models:/{logged.model_id}")
     ids = np.array([[2, 7, 3]], dtype=np.int64)
     answer = model.predict({"input_ids": ids, "attention_mask": np.ones_like(ids)})
     session = onnxruntime.InferenceSession(str(work / "bundle" / "model.onnx"), providers=["CPUExecutionProvider"])
@@ -144,7 +150,14 @@ def test_the_logged_model_runs_with_its_signature(work: Path) -> None:
 
 def test_same_traces_spec_and_seed_give_the_same_bytes(work: Path) -> None:
     assert fit(work, "again", "--no-tracking") in {0, 1}
-    for file in ("model.onnx", "tokenizer.json", "policy.json", "conformance.jsonl", "seen_requests.u64", "MODEL_CARD.md"):
+    for file in (
+        "model.onnx",
+        "tokenizer.json",
+        "policy.json",
+        "conformance.jsonl",
+        "seen_requests.u64",
+        "MODEL_CARD.md",
+    ):
         assert (work / "bundle" / file).read_bytes() == (work / "again" / file).read_bytes(), file
 
 

@@ -31,8 +31,12 @@ def main() -> None:
     rng = np.random.default_rng(0)
     models = tuple(f"model-{index}" for index in range(m))
     unknown = np.full((n, m), np.nan)
+    text = np.full(n, "", dtype=object)
     outcomes = Outcomes(
-        *(np.full(n, "", dtype=object) for _ in range(4)),
+        request_id=text,
+        prompt=text,
+        intent=text,
+        modality=text,
         timestamp=np.zeros(n, dtype="datetime64[us]"),
         context_tokens=np.zeros(n, dtype=np.int64),
         models=models,

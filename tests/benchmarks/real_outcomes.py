@@ -2,8 +2,8 @@
 
     python tests/benchmarks/real_outcomes.py [--readme README.md] [--sets NAME ...] [--data DIR] [--trials N]
 
-Each set is cut by arrival: the first 60 % of the requests fit the bundle, the last 40 % are replayed. The command line is
-run as a user runs it. Without --readme the tables are printed only.
+Each set is cut by arrival: the first 60 % of the requests fit the bundle, the last 40 % are replayed. The command line
+is run as a user runs it. Without --readme the tables are printed only.
 """
 
 from __future__ import annotations
@@ -82,8 +82,22 @@ def run(*words: object, allowed: tuple[int, ...] = (0,)) -> None:
 
 def render(reports: dict[str, dict[str, Any]]) -> str:
     """Return the tables as Markdown."""
-    change = [["outcomes", "fit on", "unseen", "before", "useful, before → after", "Δ useful, points", "cost", "P95", "useful rate"]]
-    against = [["outcomes", "rival", "its useful rate", "its USD per useful", "Δ useful, points", "Δ cost", "net value"]]
+    change = [
+        [
+            "outcomes",
+            "fit on",
+            "unseen",
+            "before",
+            "useful, before → after",
+            "Δ useful, points",
+            "cost",
+            "P95",
+            "useful rate",
+        ]
+    ]
+    against = [
+        ["outcomes", "rival", "its useful rate", "its USD per useful", "Δ useful, points", "Δ cost", "net value"]
+    ]
     details = []
     for name, report in reports.items():
         before, after, diff = report["before"], report["after"], report["change"]
@@ -114,9 +128,14 @@ def render(reports: dict[str, dict[str, Any]]) -> str:
                     entry["stands"],
                 ]
             )
-        title = f"{name}: every baseline ({report['fit_seconds']:.0f} s to fit; modelled: {', '.join(report['modelled'])})"
-        details.append(f"<details><summary>{title}</summary>\n\n{report['verdict']}\n\n{metric_table(report)}\n\n</details>\n")
-    return f"\n{markdown(change)}\n\nAgainst the content-blind baselines on the same requests:\n\n{markdown(against)}\n\n{''.join(details)}\n"
+        title = (
+            f"{name}: every baseline ({report['fit_seconds']:.0f} s to fit; modelled: {', '.join(report['modelled'])})"
+        )
+        details.append(
+            f"<details><summary>{title}</summary>\n\n{report['verdict']}\n\n{metric_table(report)}\n\n</details>\n"
+        )
+    rivals = "Against the content-blind baselines on the same requests:"
+    return f"\n{markdown(change)}\n\n{rivals}\n\n{markdown(against)}\n\n{''.join(details)}\n"
 
 
 def points(entry: dict[str, float]) -> str:

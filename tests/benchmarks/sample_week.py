@@ -1,6 +1,6 @@
 """The README's table and picture on the embedded sample week: `pointsman quickstart`, as a user runs it.
 
-    python tests/benchmarks/sample_week.py [--readme README.md] [--picture FILE]
+python tests/benchmarks/sample_week.py [--readme README.md] [--picture FILE]
 """
 
 from __future__ import annotations

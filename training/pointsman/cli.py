@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import sys
 import warnings
-from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pointsman.commands import COMMANDS
 from pointsman.errors import MissingExtraError, PointsmanError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 __all__ = ["main"]
 
@@ -17,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     parser = argparse.ArgumentParser(
         prog="pointsman",
-        description="Learn from labelled production traces which model each LLM request needs; prove it; ship a bundle.",
+        description="Learn from labelled production traces which model each LLM request needs; prove it; ship it.",
         epilog="Start with: pointsman quickstart. Each command has its own --help with an example.",
     )
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
@@ -33,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         command.add_arguments(sub)
         sub.set_defaults(run=command.run)
     args = parser.parse_args(argv)
-    warnings.showwarning = _show_warning
+    warnings.showwarning = _show_warning  # type: ignore[assignment]
     try:
         return int(args.run(args))
     except PointsmanError as error:

@@ -5,43 +5,48 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import CrossFit, Features, cross_fit, intent_table, probabilities
+from pointsman.classifier import CrossFit, Features, cross_fit, probabilities
 from pointsman.conformance import conformance_vectors
-from pointsman.costs import Price
 from pointsman.decide import believe
+from pointsman.draft import draft_policy
 from pointsman.encoders import TransformerEncoder, cached_encode
-from pointsman.errors import SpecError, TraceError
+from pointsman.errors import TraceError
 from pointsman.evaluation import evaluate
 from pointsman.graph import export_graph
+from pointsman.inputs import check_names, known_outcomes
 from pointsman.labels import IntentLabels, intent_labels
 from pointsman.lexical import Lexicon
 from pointsman.model_card import model_card
 from pointsman.objective import Objective
-from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
-from pointsman.policy import MODALITIES, Candidate, Expected, Fallback, Policy, Text
+from pointsman.outcomes import Outcomes, request_hashes
 from pointsman.replay import Served, baseline_columns, facts_of, with_fallbacks
 from pointsman.report import before_after
 from pointsman.router import Router
-from pointsman.rules import ValueRule
 from pointsman.search import SearchResult, best_per_intent, search
-from pointsman.slices import MIN_REQUESTS, Slices, prompt_folds, time_slices
+from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
 from pointsman.traces import TraceTable, fingerprint
 
-__all__ = ["FitOptions", "FitResult", "fit", "known_outcomes", "unseen"]
+if TYPE_CHECKING:
+    from pointsman.policy import Policy
+
+__all__ = ["FitOptions", "FitResult", "Progress", "fit", "silent"]
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, done, total)."""
+
+
+def silent(phase: str, done: int, total: int) -> None:
+    """Show no progress."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +135,7 @@ def fit(
     InfeasibleError
         Where no policy meets the constraints.
     """
-    options, say = options or FitOptions(), progress or (lambda phase, done, total: None)
+    options, say = options or FitOptions(), progress or silent
     outcomes = known_outcomes(traces, spec)
     slices = time_slices(outcomes.timestamp)
     learn, calibrate = outcomes.take(slices.learn), outcomes.take(slices.calibrate)
@@ -146,7 +151,7 @@ def fit(
     if spec.baseline == AS_LOGGED:
         baseline_columns(learn, AS_LOGGED)  # says at once where a request has no chosen row
     crossed = _train(learn, calibrate, labels, encoder, options, say)
-    draft = _draft_policy(learn, labels, crossed, spec, encoder)
+    draft = draft_policy(learn, labels, crossed.heads.table, spec, encoder.clip)
     found, evidence = _tune(learn, labels, crossed, draft, spec, options, say)
     policy = replace(draft, rule=found.rule, evidence=evidence)
     data = _data_facts(traces, outcomes, slices, certify)
@@ -165,7 +170,13 @@ def fit(
         info = export_graph(encoder, crossed.heads, graph)
         tokenizer = encoder.tokenizer_json()
         vectors = conformance_vectors(partial(probabilities, encoder, crossed.heads), policy, tokenizer)
-        parts: dict[str, Any] = {"graph": graph, "tokenizer_json": tokenizer, "conformance": vectors, "model_io": info.io(), "seen": seen}
+        parts: dict[str, Any] = {
+            "graph": graph,
+            "tokenizer_json": tokenizer,
+            "conformance": vectors,
+            "model_io": info.io(),
+            "seen": seen,
+        }
         trial_run = write_bundle(Path(folder) / "draft", policy=policy, model_card="", provenance=provenance, **parts)
         router = Router.load(trial_run, threads=0)
         say("certify", 0, len(certify))
@@ -177,24 +188,6 @@ def fit(
         bundle = write_bundle(out, policy=policy, model_card=card, provenance=provenance, **parts)
     say("export", 2, 2)
     return FitResult(bundle, policy, report, found, evaluation, crossed, certify, data)
-
-
-def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_REQUESTS) -> Outcomes:
-    """Return the outcomes of the spec's candidates, at least so many of them complete; see `pointsman.outcomes.outcomes_of` for what is raised."""
-    prices = {name: Price(one.input_usd_per_mtok, one.output_usd_per_mtok) for name, one in spec.candidates.items()}
-    timeouts = {name: one.timeout_ms for name, one in spec.candidates.items() if one.timeout_ms is not None}
-    outcomes = outcomes_of(traces.rows, prices, timeouts)
-    if not np.isfinite(outcomes.useful).any():
-        raise TraceError("column useful is missing or empty: without it there is nothing to learn; 0..1 is allowed")
-    complete = int(outcomes.complete.sum())
-    if complete < at_least:
-        raise TraceError(
-            f"{complete} of {len(outcomes)} requests have the outcome (useful, cost, latency_ms) of all "
-            f"{len(outcomes.models)} candidates; at least {at_least} are needed: replay more requests against them"
-        )
-    if spec.constraints.hallucination_rate is not None and not np.isfinite(outcomes.hallucinated).any():
-        raise SpecError("constraints.hallucination_rate is set, but the traces have no column hallucinated")
-    return outcomes
 
 
 def _train(
@@ -218,53 +211,6 @@ def _train(
         len(labels.names),
         progress=lambda done, total: say("train", done, total),
     )
-
-
-def _draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec: RoutingSpec, encoder: TransformerEncoder) -> Policy:
-    """Return the policy with everything but its thresholds."""
-    limit = spec.constraints.p95_latency_ms
-    late = np.zeros_like(learn.latency_ms) if limit is None else np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit, np.nan)
-    tables = {"useful": crossed.heads.table, "cost_usd": None, "late": None}
-    for name, values in (("cost_usd", learn.cost_usd), ("late", late)):
-        tables[name] = intent_table(values, labels.codes, len(labels.names))
-    candidates = []
-    for model in learn.models:
-        one = spec.candidates[model].model_dump()
-        candidates.append(Candidate(name=model, **{**one, "modalities": tuple(one["modalities"])}))
-    return Policy(
-        intents=labels.names,
-        candidates=tuple(candidates),
-        rule=ValueRule(0.0, 0.0),
-        expected=Expected(**{name: np.round(np.asarray(table, dtype=np.float64), 9) for name, table in tables.items()}),
-        safe_model=spec.safe_model,
-        pinned_intents=dict(spec.rules.intents),
-        pinned_modalities={str(name): model for name, model in spec.rules.modalities.items()},
-        fallbacks=_fallbacks(learn, spec),
-        long_context_tokens=spec.long_context_tokens,
-        guards=spec.guards.model_dump(exclude_none=True),
-        text=Text(encoder.clip.head, encoder.clip.tail),
-    )
-
-
-def _fallbacks(learn: Outcomes, spec: RoutingSpec) -> tuple[Fallback, ...]:
-    """Return the spec's fallbacks; where it is silent, every candidate, the most useful first."""
-    if spec.fallbacks is None:
-        by_use = np.argsort(-np.nanmean(learn.useful, axis=0), kind="stable")
-        return tuple(Fallback(learn.models[index]) for index in by_use)
-    return tuple(Fallback(one.model, tuple(one.when), one.cost_threshold_ms) for one in spec.fallbacks)
-
-
-def check_names(spec: RoutingSpec, intents: Sequence[str]) -> None:
-    """Raise SpecError where a rule or a fallback names an intent or a condition that does not exist."""
-    for name in spec.rules.intents:
-        if name not in intents:
-            raise SpecError(f"rules.intents names {name!r}, which the traces do not; allowed: {', '.join(intents)}")
-    conditions = {*intents, *MODALITIES, "long_context", "timeout", "error"}
-    for index, fallback in enumerate(spec.fallbacks or []):
-        for word in fallback.when:
-            if word not in conditions:
-                allowed = ", ".join(sorted(conditions))
-                raise SpecError(f"fallbacks.{index}.when has {word!r}, no intent and no condition; allowed: {allowed}")
 
 
 def _tune(
@@ -298,7 +244,9 @@ def _tune(
     )
     codes = labels.codes[at]
     true = np.where((codes >= 0)[:, None], np.eye(len(labels.names))[codes], crossed.intent_probs[at])
-    by_intent = best_per_intent(believe(true, crossed.useful_probs[at], facts, draft), objective, labels.names, tune.models)
+    by_intent = best_per_intent(
+        believe(true, crossed.useful_probs[at], facts, draft), objective, labels.names, tune.models
+    )
     evidence = {
         "baseline": baseline,
         "best_per_intent": by_intent,
@@ -334,7 +282,17 @@ def _data_facts(traces: TraceTable, outcomes: Outcomes, slices: Slices, certify:
 
 
 def _libraries() -> dict[str, str]:
-    names = ("pointsman", "numpy", "onnxruntime", "tokenizers", "torch", "sentence-transformers", "scikit-learn", "optuna", "pandas")
+    names = (
+        "pointsman",
+        "numpy",
+        "onnxruntime",
+        "tokenizers",
+        "torch",
+        "sentence-transformers",
+        "scikit-learn",
+        "optuna",
+        "pandas",
+    )
     found: dict[str, str] = {"python": platform.python_version()}
     for name in names:
         try:
@@ -342,8 +300,3 @@ def _libraries() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     return found
-
-
-def unseen(outcomes: Outcomes, seen: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Return, (n,), which requests did not take part in the fit of a bundle."""
-    return ~np.isin(request_hashes(outcomes), seen)

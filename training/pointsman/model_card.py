@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pointsman.policy import Policy
 from pointsman.tables import constraint_lines, metric_table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pointsman.policy import Policy
 
 __all__ = ["model_card"]
 
 
-def model_card(policy: Policy, report: Mapping[str, Any], evaluation: Mapping[str, Any], provenance: Mapping[str, Any]) -> str:
+def model_card(
+    policy: Policy, report: Mapping[str, Any], evaluation: Mapping[str, Any], provenance: Mapping[str, Any]
+) -> str:
     """Return the card as Markdown."""
-    data = provenance["data"]
+    data, change = provenance["data"], report["change"]
     rule = "\n".join(f"- `{key}`: {value}" for key, value in policy.rule.to_dict().items())
     useful = "\n".join(
         f"| {model} | {_cell(scores['auc'])} | {_cell(scores['brier'])} | {_cell(scores['calibration_error'])} |"
@@ -32,16 +37,16 @@ def model_card(policy: Policy, report: Mapping[str, Any], evaluation: Mapping[st
 {report["verdict"]}
 
 ## What it is
-A routing bundle for {len(policy.candidates)} candidates: {", ".join(policy.models)}. Encoder: {provenance["encoder"]}. It
-reads a prompt, its modality and the number of context tokens, and names a model, fallbacks and a timeout.
-The kill-switch sends everything to {policy.safe_model}.
+A routing bundle for {len(policy.candidates)} candidates: {", ".join(policy.models)}. Encoder:
+{provenance["encoder"]}. It reads a prompt, its modality and the number of context tokens, and names a model, fallbacks
+and a timeout. The kill-switch sends everything to {policy.safe_model}.
 
 ## Thresholds
 {rule}
 
 ## Before and after
-Baseline: {report["baseline"]}. {report["requests"]:,} requests, later than every request used to train, calibrate or tune;
-differences with {report["change"]["confidence"]:.0%} intervals (paired bootstrap, {report["change"]["replicates"]:,} replicates).
+Baseline: {report["baseline"]}. {report["requests"]:,} requests, later than every request used to train, calibrate or
+tune; differences with {change["confidence"]:.0%} intervals (paired bootstrap, {change["replicates"]:,} replicates).
 Modelled, not measured: {modelled}.
 
 {metric_table(report)}
@@ -56,14 +61,16 @@ Modelled, not measured: {modelled}.
 {useful}
 
 ## Data
-{data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read, {data["rows_put_aside"]:,}
-put aside); {data["learn"]:,} to learn, {data["calibrate"]:,} to calibrate, {data["certify"]:,} to certify. Fingerprint `{data["fingerprint"]}`.
+{data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read,
+{data["rows_put_aside"]:,} put aside); {data["learn"]:,} to learn, {data["calibrate"]:,} to calibrate,
+{data["certify"]:,} to certify. Fingerprint `{data["fingerprint"]}`.
 The bundle holds no prompt of theirs: the conformance prompts are pointsman's own, requests are kept as 64-bit hashes.
 
 ## Limits
-It knows the intents, languages and candidates of its traces and no others; a new model or a new kind of request needs a new fit.
-Probabilities are averages over traces like these; an adversary can write a prompt that reads as another intent. Expected cost
-and lateness are per intent, not per request. Intervals say nothing about traffic unlike that of the certify slice.
+It knows the intents, languages and candidates of its traces and no others; a new model or kind of request needs a new
+fit. Probabilities are averages over traces like these; an adversary can write a prompt that reads as another intent.
+Expected cost and lateness are per intent, not per request. Intervals say nothing about traffic unlike that of the
+certify slice.
 """
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+import itertools
+from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
-from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
 
 __all__ = ["cost_and_usefulness"]
 
@@ -37,7 +41,9 @@ def cost_and_usefulness(report: Mapping[str, Any], path: Path) -> Path:
         axes.set_xlabel("mean full cost of a request, USD (log scale)")
         axes.set_ylabel("useful responses, %")
         modelled = f"; modelled: {', '.join(report['modelled'])}" if report["modelled"] else ""
-        axes.set_title(f"Cost against usefulness, {report['requests']:,} unseen requests{modelled}", loc="left", fontsize=11)
+        axes.set_title(
+            f"Cost against usefulness, {report['requests']:,} unseen requests{modelled}", loc="left", fontsize=11
+        )
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(0.14)
@@ -52,16 +58,20 @@ def _point(summary: Mapping[str, Any]) -> tuple[float, float]:
 
 def _singles(axes: Axes, report: Mapping[str, Any]) -> None:
     """Draw every candidate on its own, and what mixing them at random can reach."""
-    points = {name.partition(":")[2]: _point(one) for name, one in report["baselines"].items() if name.startswith("always:")}
+    points = {
+        name.partition(":")[2]: _point(one) for name, one in report["baselines"].items() if name.startswith("always:")
+    }
     hull: list[tuple[float, float]] = []
     for x, y in sorted(points.values()):
         if hull and y <= hull[-1][1]:
             continue
-        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (x - hull[-2][0]) <= (y - hull[-2][1]) * (hull[-1][0] - hull[-2][0]):
+        while len(hull) > 1 and (hull[-1][1] - hull[-2][1]) * (x - hull[-2][0]) <= (y - hull[-2][1]) * (
+            hull[-1][0] - hull[-2][0]
+        ):
             hull.pop()
         hull.append((x, y))
     steps: list[tuple[float, float]] = hull[:1]
-    for (x0, y0), (x1, y1) in zip(hull, hull[1:], strict=False):
+    for (x0, y0), (x1, y1) in itertools.pairwise(hull):
         steps += [(x0 + (x1 - x0) * part / 40, y0 + (y1 - y0) * part / 40) for part in range(1, 41)]
     axes.plot(*zip(*steps, strict=True), color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
     for name, (x, y) in points.items():
@@ -74,7 +84,9 @@ def _after(axes: Axes, report: Mapping[str, Any]) -> None:
     x0, y0 = _point(report["before"])
     x1, y1 = _point(report["after"])
     cost, useful = report["change"]["cost_usd"], report["change"]["useful_rate"]
-    axes.annotate("", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": AFTER, "lw": 1.5, "shrinkA": 6, "shrinkB": 6})
+    axes.annotate(
+        "", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": AFTER, "lw": 1.5, "shrinkA": 6, "shrinkB": 6}
+    )
     axes.plot(x0, y0, "o", color=BEFORE, markersize=10)
     _label(axes, x0, y0, f"before: {report['baseline']}", BEFORE)
     low, high = x0 * cost.get("ratio_low", x1 / x0), x0 * cost.get("ratio_high", x1 / x0)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import SpecError, TraceError
-from pointsman.fit import Progress, known_outcomes, unseen
+from pointsman.fit import Progress, silent
+from pointsman.inputs import known_outcomes, unseen
 from pointsman.report import before_after
 from pointsman.router import Router
-from pointsman.spec import RoutingSpec
-from pointsman.traces import TraceTable
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pointsman.spec import RoutingSpec
+    from pointsman.traces import TraceTable
 
 __all__ = ["replay_bundle"]
 
@@ -20,7 +24,7 @@ def replay_bundle(
 ) -> dict[str, Any]:
     """Return the before/after report of a bundle (see `pointsman.report.before_after`).
 
-    ``left_out`` counts the requests that took part in the fit (``seen``) and those that lack an outcome (``incomplete``).
+    ``left_out`` counts requests that took part in the fit (``seen``) and those that lack an outcome (``incomplete``).
 
     Raises
     ------
@@ -29,7 +33,7 @@ def replay_bundle(
     TraceError
         Where no request is left.
     """
-    say = progress or (lambda phase, done, total: None)
+    say = progress or silent
     router = Router.load(bundle, threads=0)
     if set(spec.candidates) != set(router.policy.models):
         theirs, ours = ", ".join(router.policy.models), ", ".join(spec.candidates)
@@ -38,7 +42,9 @@ def replay_bundle(
     fresh = unseen(outcomes, router.bundle.seen)
     kept = outcomes.take(fresh & outcomes.complete).reorder(router.policy.models)
     if len(kept) == 0:
-        raise TraceError(f"none of the {len(outcomes)} requests is unseen and complete: {int((~fresh).sum())} took part in the fit")
+        raise TraceError(
+            f"none of the {len(outcomes)} requests is unseen and complete: {int((~fresh).sum())} took part in the fit"
+        )
     probs = router.probabilities(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
     report = before_after(kept, *probs, router.policy, spec, seed)
     left_out = {"seen": int((~fresh).sum()), "incomplete": int((fresh & ~outcomes.complete).sum())}

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pointsman.encoders import TransformerEncoder
 from pointsman.fit import FitOptions, FitResult, Progress, fit
-from pointsman.spec import RoutingSpec
-from pointsman.traces import TraceTable
-from pointsman.tracking import Tracker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pointsman.encoders import TransformerEncoder
+    from pointsman.spec import RoutingSpec
+    from pointsman.traces import TraceTable
+    from pointsman.tracking import Tracker
 
 __all__ = ["tracked_fit"]
 

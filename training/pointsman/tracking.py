@@ -10,22 +10,25 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
+import numpy as np
 import onnx
-import pandas as pd
+from mlflow.data.pandas_dataset import from_pandas
 from mlflow.entities import Metric, Param, RunTag
 from mlflow.models import ModelSignature
 from mlflow.types import Schema, TensorSpec
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 
-from pointsman.fit import FitOptions, FitResult
 from pointsman.pictures import cost_and_usefulness
-from pointsman.search import TrialRecord
-from pointsman.spec import RoutingSpec
 from pointsman.tables import metric_table
-from pointsman.traces import TraceTable
+
+if TYPE_CHECKING:
+    from pointsman.fit import FitOptions, FitResult
+    from pointsman.search import TrialRecord
+    from pointsman.spec import RoutingSpec
+    from pointsman.traces import TraceTable
 
 __all__ = ["Tracker"]
 
@@ -75,7 +78,9 @@ class Tracker:
             )
             mlflow.log_text(spec.to_yaml(), "spec.yaml")
             # The prompts stay where they are: no text of the traces reaches the store.
-            data = mlflow.data.from_pandas(traces.rows.drop(columns=["prompt"]).convert_dtypes(dtype_backend="numpy_nullable"), name=name)
+            data = from_pandas(
+                traces.rows.drop(columns=["prompt"]).convert_dtypes(dtype_backend="numpy_nullable"), name=name
+            )
             mlflow.log_input(data, context="fit")
             yield run.info.run_id
 
@@ -84,7 +89,9 @@ class Tracker:
         with _quiet(), tempfile.TemporaryDirectory() as folder:
             mlflow.log_metrics(_metrics(result))
             mlflow.log_params({f"rule.{key}": value for key, value in _flat(result.policy.rule.to_dict()).items()})
-            mlflow.set_tags({"verdict": result.report["verdict"], "holds": str(result.holds), **_data_tags(result.data)})
+            mlflow.set_tags(
+                {"verdict": result.report["verdict"], "holds": str(result.holds), **_data_tags(result.data)}
+            )
             mlflow.log_dict(result.report, "report.json")
             mlflow.log_text(metric_table(result.report) + "\n", "report.md")
             mlflow.log_artifact(str(cost_and_usefulness(result.report, Path(folder) / "cost_and_usefulness.png")))
@@ -98,7 +105,9 @@ class Tracker:
         k, m = len(result.policy.intents), len(result.policy.models)
         signature = ModelSignature(
             inputs=Schema([TensorSpec(_INT64, (-1, -1), "input_ids"), TensorSpec(_INT64, (-1, -1), "attention_mask")]),
-            outputs=Schema([TensorSpec(_FLOAT32, (-1, k), "intent_probs"), TensorSpec(_FLOAT32, (-1, m), "useful_probs")]),
+            outputs=Schema(
+                [TensorSpec(_FLOAT32, (-1, k), "intent_probs"), TensorSpec(_FLOAT32, (-1, m), "useful_probs")]
+            ),
         )
         mlflow.onnx.log_model(
             onnx.load(str(result.bundle / "model.onnx")),
@@ -131,15 +140,23 @@ class Tracker:
             self.client.set_terminated(child.info.run_id)
 
 
-_INT64, _FLOAT32 = pd.Series([0], dtype="int64").to_numpy().dtype, pd.Series([0], dtype="float32").to_numpy().dtype
+_INT64, _FLOAT32 = np.dtype(np.int64), np.dtype(np.float32)
 
 
 def _metrics(result: FitResult) -> dict[str, float]:
     report = result.report
     parts = {key: report[key] for key in ("before", "after", "baselines", "change")}
     flat = _flat({**parts, "classifier": _classifier(result.evaluation)})
-    flat |= {f"constraint.{one['name']}.{key}": one[key] for one in report["constraints"] for key in ("value", "bound", "limit")}
-    return {key: float(value) for key, value in flat.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    flat |= {
+        f"constraint.{one['name']}.{key}": one[key]
+        for one in report["constraints"]
+        for key in ("value", "bound", "limit")
+    }
+    return {
+        key: float(value)
+        for key, value in flat.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }
 
 
 def _classifier(evaluation: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
-"""One module a command: ``NAME``, ``HELP``, ``EXAMPLE``, ``add_arguments`` and ``run``; heavy imports wait for ``run``."""
+"""One module a command: ``NAME``, ``HELP``, ``EXAMPLE``, ``add_arguments``, ``run``; heavy imports wait for ``run``."""
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, Namespace
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from pointsman.commands import fit, ingest, quickstart, replay, route, spec
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 __all__ = ["COMMANDS", "Command"]
 

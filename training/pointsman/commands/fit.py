@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 NAME = "fit"
 HELP = "Train on labelled traces, search thresholds, certify on requests the search never saw, export a bundle."
@@ -16,7 +19,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--traces", type=Path, required=True, help="trace table (.parquet, .jsonl, .csv)")
     parser.add_argument("--spec", type=Path, required=True, help="routing spec (YAML)")
-    parser.add_argument("--out", type=Path, default=Path("exported/bundles/latest"), help="folder of the bundle (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("exported/bundles/latest"), help="folder of the bundle (default %(default)s)"
+    )
     parser.add_argument("--trials", type=positive, default=200, help="Optuna trials (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="same traces, spec and seed: same bundle (default 0)")
     parser.add_argument(
@@ -25,7 +30,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="transformer (the packaged MiniLM, default), or the path or hub name of a sentence-transformers model",
     )
     parser.add_argument("--storage", help="Optuna storage URL, for example sqlite:///study.db (default: in memory)")
-    parser.add_argument("--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)"
+    )
     parser.add_argument("--tracking-uri", help="MLflow store (default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)")
     parser.add_argument("--experiment", default="pointsman", help="MLflow experiment (default %(default)s)")
     parser.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
@@ -46,16 +53,18 @@ def run(args: Namespace) -> int:
     from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
     from pointsman.spec import load_spec
+    from pointsman.traces import read_traces
     from pointsman.tracked import tracked_fit
     from pointsman.tracking import Tracker
-    from pointsman.traces import read_traces
 
     spec = load_spec(args.spec)
     spec.warn()
     traces = read_traces(args.traces)
     if len(traces.quarantine):
         aside = traces.write_quarantine(args.out.parent / f"{args.out.name}.quarantine.jsonl")
-        sys.stderr.write(f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows put aside in {aside}\n")
+        sys.stderr.write(
+            f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows put aside in {aside}\n"
+        )
         for reason, count in traces.reasons.items():
             sys.stderr.write(f"  {count:,} × {reason}\n")
     encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)

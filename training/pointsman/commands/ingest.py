@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 NAME = "ingest"
 HELP = "Validate a trace table (Parquet, JSON lines or CSV) and write it as Parquet; bad rows go to a quarantine file."
@@ -39,7 +42,9 @@ def run(args: Namespace) -> int:
     }
     if args.json:
         args.json.write_text(json.dumps(counts, indent=2) + "\n", encoding="utf-8")
-    sys.stdout.write(f"{table.rows_in:,} rows read, {len(table.rows):,} kept in {args.out}, {len(table.quarantine):,} put aside\n")
+    sys.stdout.write(
+        f"{table.rows_in:,} rows read, {len(table.rows):,} kept in {args.out}, {len(table.quarantine):,} put aside\n"
+    )
     for reason, count in table.reasons.items():
         sys.stdout.write(f"  {count:,} × {reason}\n")
     if aside:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 NAME = "quickstart"
 HELP = "Run the main job on the embedded, simulated sample week: fit, before/after, a picture, a few routed prompts."
@@ -15,14 +18,19 @@ PROMPTS = (
     ("opening hours of the museum on sunday?", "text"),
     ("Write a sonnet about a lighthouse keeper who is afraid of the dark", "text"),
     ("my order never arrived and nobody answers, I want my money back!!", "text"),
-    ("Weigh these three rollout plans against each other: cost, risk and staffing over two years, and recommend one", "text"),
+    (
+        "Weigh these three rollout plans against each other: cost, risk and staffing over two years, and recommend one",
+        "text",
+    ),
     ("what is written on the sign in this photo", "image"),
 )
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    parser.add_argument("--out", type=Path, default=Path("quickstart"), help="folder for everything (default %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("quickstart"), help="folder for everything (default %(default)s)"
+    )
     parser.add_argument("--requests", type=int, default=6000, help="requests of the week (default 6000)")
     parser.add_argument("--trials", type=int, default=200, help="Optuna trials (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="of the week and the fit (default 0)")
@@ -37,9 +45,9 @@ def run(args: Namespace) -> int:
     from pointsman.router import Router
     from pointsman.sample_week import sample_week
     from pointsman.spec import parse_spec
+    from pointsman.traces import validate_traces
     from pointsman.tracked import tracked_fit
     from pointsman.tracking import Tracker
-    from pointsman.traces import validate_traces
 
     out = args.out
     out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +70,9 @@ def run(args: Namespace) -> int:
     router = Router.load(result.bundle)
     for text, modality in PROMPTS:
         decision = router.route(text, modality=modality)
-        sys.stdout.write(f"  {text!r}{'' if modality == 'text' else f' + {modality}'}\n    → {decision.model}: {decision.reason}\n")
+        sys.stdout.write(
+            f"  {text!r}{'' if modality == 'text' else f' + {modality}'}\n    → {decision.model}: {decision.reason}\n"
+        )
     sys.stdout.write(f"\npicture: {picture}\nreport:  {out / 'report.json'}\nbundle:  {result.bundle}\n")
     sys.stdout.write(f"compare experiments: mlflow ui --backend-store-uri sqlite:///{out / 'mlflow.db'}\n")
     return 0 if result.holds else 1

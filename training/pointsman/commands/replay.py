@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 NAME = "replay"
 HELP = "Replay a bundle on traces: before/after with intervals, beside the content-blind baselines and the oracle."
-EXAMPLE = "pointsman replay --bundle exported/bundles/week --traces next_week.parquet --spec spec.yaml --json report.json"
+EXAMPLE = (
+    "pointsman replay --bundle exported/bundles/week --traces next_week.parquet --spec spec.yaml --json report.json"
+)
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("--traces", type=Path, required=True, help="trace table; requests used to fit the bundle are left out")
+    parser.add_argument(
+        "--traces", type=Path, required=True, help="trace table; requests used to fit the bundle are left out"
+    )
     parser.add_argument("--spec", type=Path, required=True, help="routing spec: prices, baseline, constraints")
     parser.add_argument("--json", type=Path, help="write the report here")
     parser.add_argument("--picture", type=Path, help="draw cost against usefulness here (.png, .svg)")
@@ -33,7 +40,9 @@ def run(args: Namespace) -> int:
     spec = load_spec(args.spec)
     traces = read_traces(args.traces)
     if len(traces.quarantine):
-        sys.stderr.write(f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows cannot be used and are left out\n")
+        sys.stderr.write(
+            f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows are put aside: not usable\n"
+        )
     with Phases() as phases:
         report = replay_bundle(args.bundle, traces, spec, args.seed, phases)
     for name, words in (("seen", "took part in the fit"), ("incomplete", "lack the outcome of a candidate")):

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from argparse import ArgumentParser, Namespace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from argparse import ArgumentParser, Namespace
 
 NAME = "route"
 HELP = "Route a prompt, or each line of standard input, with a bundle; prints one JSON object a line."
@@ -15,9 +18,13 @@ EXAMPLE = 'pointsman route --bundle exported/bundles/week "compare these two con
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--bundle", type=Path, required=True, help="folder of the bundle")
-    parser.add_argument("text", nargs="?", default="-", help="the prompt; - (default) reads one a line from standard input")
+    parser.add_argument(
+        "text", nargs="?", default="-", help="the prompt; - (default) reads one a line from standard input"
+    )
     parser.add_argument("--modality", default="text", help="text (default), image or audio")
-    parser.add_argument("--context-tokens", type=int, default=0, help="history and documents beyond the prompt (default 0)")
+    parser.add_argument(
+        "--context-tokens", type=int, default=0, help="history and documents beyond the prompt (default 0)"
+    )
 
 
 def run(args: Namespace) -> int:
