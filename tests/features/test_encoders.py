@@ -121,7 +121,7 @@ def test_other_weights_do_not_share_an_entry(encoder: Counting, folder: Path, tm
 
 def test_a_cache_folder_that_is_a_file_is_an_error(encoder: Counting, tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("")
-    with pytest.raises(PointsmanError, match="cache .*cache: cannot be written: File exists"):
+    with pytest.raises(PointsmanError, match=r"cache .*cache: cannot be written: File exists"):
         cached_encode(encoder, PROMPTS, tmp_path / "cache")
     assert encoder.calls == 0
 

@@ -130,14 +130,14 @@ def test_logged_is_the_candidate_that_production_served() -> None:
 
 
 def test_candidates_without_rows_are_all_named() -> None:
-    with pytest.raises(TraceError, match="^candidates 'b', 'c' have no rows in the traces; models there: a, z$"):
+    with pytest.raises(TraceError, match=r"^candidates 'b', 'c' have no rows in the traces; models there: a, z$"):
         outcomes_of(rows(r("x", "a"), r("x", "z")), {"a": Price(), "b": Price(), "c": Price()})
-    with pytest.raises(TraceError, match="^candidate 'b' has no rows"):
+    with pytest.raises(TraceError, match=r"^candidate 'b' has no rows"):
         outcomes_of(rows(r("x", "a")), FREE)
 
 
 def test_a_candidate_without_any_cost_is_an_error() -> None:
-    with pytest.raises(TraceError, match="^model 'b' has no cost_usd, and the spec has no input_usd_per_mtok"):
+    with pytest.raises(TraceError, match=r"^model 'b' has no cost_usd, and the spec has no input_usd_per_mtok"):
         outcomes_of(rows(r("x", "a"), r("x", "b", cost_usd=None)), FREE)
 
 
@@ -146,7 +146,7 @@ def tables(draw: st.DrawFn) -> Outcomes:
     pairs = draw(st.lists(st.tuples(st.integers(0, 4), st.sampled_from("abc")), unique=True, max_size=12))
     always = [r("first", model) for model in "abc"]
     drawn = [r(f"q{n}", model, useful=draw(st.floats(0, 1)), latency_ms=draw(st.floats(0, 9))) for n, model in pairs]
-    served = {n: draw(st.booleans()) and model for n, model in pairs}
+    served = {n: model if draw(st.booleans()) else None for n, model in pairs}
     for cell, (n, model) in zip(drawn, pairs, strict=True):
         cell["chosen"] = served[n] == model
     return outcomes_of(rows(*always, *drawn), {name: Price() for name in "abc"})
@@ -156,7 +156,7 @@ def logged_names(outcomes: Outcomes) -> list[str]:
     return [outcomes.models[at] if at >= 0 else "" for at in outcomes.logged]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(tables(), st.permutations("abc"), st.integers(1, 3))
 def test_reorder_moves_every_column_with_its_name(outcomes: Outcomes, order: list[str], kept: int) -> None:
     models = order[:kept]
@@ -170,7 +170,7 @@ def test_reorder_moves_every_column_with_its_name(outcomes: Outcomes, order: lis
     assert found.request_id.tolist() == outcomes.request_id.tolist()
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(tables(), st.data())
 def test_take_keeps_each_requests_own_facts(outcomes: Outcomes, data: st.DataObject) -> None:
     at = data.draw(st.lists(st.integers(0, len(outcomes) - 1), max_size=6))

@@ -7,7 +7,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.errors import SpecError
@@ -122,7 +122,10 @@ POSITIVE = "a number above 0"
         ("constraints: {useful_rate: true}", f"constraints.useful_rate is true; allowed: {RELATIVE}"),
         (
             "constraints: {useful_rate: {relativ_to: baseline}}",
-            "constraints.useful_rate.relativ_to is an unknown key (did you mean relative_to?); allowed: relative_to, margin",
+            (
+                "constraints.useful_rate.relativ_to is an unknown key (did you mean relative_to?); allowed: "
+                "relative_to, margin"
+            ),
         ),
         (
             "constraints: {useful_rate: {relative_to: me}}",
@@ -164,13 +167,17 @@ POSITIVE = "a number above 0"
         ),
         (
             "guards:",
-            "guards is nothing; allowed: a mapping with the keys retry_policy, breaker, budget_usd_per_day, "
-            "cached_answer, simpler_model, or {} for none of them",
+            (
+                "guards is nothing; allowed: a mapping with the keys retry_policy, breaker, budget_usd_per_day, "
+                "cached_answer, simpler_model, or {} for none of them"
+            ),
         ),
         (
             "baseline: big-v3",
-            "baseline is 'big-v3', which is no candidate (did you mean big-v2?); allowed: small, big-v2; or as_logged, "
-            "best_single",
+            (
+                "baseline is 'big-v3', which is no candidate (did you mean big-v2?); allowed: small, big-v2; or "
+                "as_logged, best_single"
+            ),
         ),
         (
             "baseline: 1.5",
@@ -187,8 +194,10 @@ POSITIVE = "a number above 0"
         ),
         (
             "rules: {modalities: {audio: small}}",
-            "rules.modalities.audio is 'small', which takes only text; allowed: no candidate; give one of them audio under "
-            "modalities",
+            (
+                "rules.modalities.audio is 'small', which takes only text; allowed: no candidate; give one of them "
+                "audio under modalities"
+            ),
         ),
         (
             "fallbacks: [{model: smal}]",
@@ -200,7 +209,10 @@ POSITIVE = "a number above 0"
         ),
         (
             "constraints: {budget_usd_per_day: 5}",
-            "constraints.budget_usd_per_day is 5, but requests_per_month is missing: a budget is for a traffic; give both",
+            (
+                "constraints.budget_usd_per_day is 5, but requests_per_month is missing: a budget is for a traffic; "
+                "give both"
+            ),
         ),
     ],
 )
@@ -221,15 +233,24 @@ def test_a_fault_names_line_key_value_and_what_is_allowed(tmp_path: Path, text: 
         (b"a: \xff", "spec.yaml: not UTF-8 text: byte 0xff at 3"),
         ("a: &x [*x]", "spec.yaml: candidates is missing; "),
         ("[" * 5000, "spec.yaml: not YAML: "),
-        ("a: !!python/object:os.system {}", "spec.yaml, line 1: not YAML: could not determine a constructor for the tag"),
+        (
+            "a: !!python/object:os.system {}",
+            "spec.yaml, line 1: not YAML: could not determine a constructor for the tag",
+        ),
         (f"{BASE}safe_model: small", "spec.yaml, line 5: safe_model is given twice (first on line 4); once is allowed"),
         (
             "candidates:\n  a: {}\n  b: {}\n  a: {timeout_ms: 5}\nsafe_model: a",
             "spec.yaml, line 4: candidates.a is given twice (first on line 2); once is allowed",
         ),
         ("candidates: {a: {}}", "spec.yaml: safe_model is missing; allowed: the name of a candidate"),
-        ("candidates: {}\nsafe_model: a", "spec.yaml, line 1: candidates is {}; allowed: a mapping of at least one model "),
-        ("candidates:\n  a:\nsafe_model: a", "spec.yaml, line 2: candidates.a is nothing; allowed: a mapping with the keys "),
+        (
+            "candidates: {}\nsafe_model: a",
+            "spec.yaml, line 1: candidates is {}; allowed: a mapping of at least one model ",
+        ),
+        (
+            "candidates:\n  a:\nsafe_model: a",
+            "spec.yaml, line 2: candidates.a is nothing; allowed: a mapping with the keys ",
+        ),
         (
             "candidates:\n  a:\n    input_usd_per_mtok: -1\nsafe_model: a",
             "spec.yaml, line 3: candidates.a.input_usd_per_mtok is -1; allowed: a number of at least 0",
@@ -242,22 +263,45 @@ def test_a_fault_names_line_key_value_and_what_is_allowed(tmp_path: Path, text: 
             "candidates: {a: {modalities: []}}\nsafe_model: a",
             "spec.yaml, line 1: candidates.a.modalities is []; allowed: a list of at least one of text, image, audio",
         ),
-        ("candidates: {best_single: {}}\nsafe_model: best_single", "spec.yaml, line 1: candidates.best_single is a word of "),
+        (
+            "candidates: {best_single: {}}\nsafe_model: best_single",
+            "spec.yaml, line 1: candidates.best_single is a word of ",
+        ),
         ("candidates: {'': {}}\nsafe_model: ''", "spec.yaml, line 1: candidates has the name ''; "),
-        ("routing: fast", "spec.yaml, line 1: routing is 'fast'; allowed: a mapping with default_model, fallbacks, retry_policy"),
+        (
+            "routing: fast",
+            "spec.yaml, line 1: routing is 'fast'; allowed: a mapping with default_model, fallbacks, retry_policy",
+        ),
         (
             "routing:\n  default_modl: a",
-            "spec.yaml, line 2: routing.default_modl is unknown (did you mean default_model?); allowed: default_model, "
-            "fallbacks, retry_policy",
+            (
+                "spec.yaml, line 2: routing.default_modl is unknown (did you mean default_model?); allowed: "
+                "default_model, fallbacks, retry_policy"
+            ),
         ),
         ("routing: {}", "spec.yaml, line 1: routing.default_model is missing; allowed: a model name"),
-        ("routing: {default_model: 5}", "spec.yaml, line 1: routing.default_model is 5; allowed: the name of a candidate: put it in quotes"),
-        (SHORT.replace("200", "-1"), f"spec.yaml, line 6: routing.fallbacks.0.cost_threshold_ms is -1; allowed: {POSITIVE}"),
-        (SHORT.replace("model: big-decoder-v2", "modl: x"), "spec.yaml, line 4: routing.fallbacks.0.model is missing; "),
-        (SHORT.replace("exponential_backoff", "linear"), f"spec.yaml, line 7: routing.retry_policy is 'linear'; allowed: {RETRY}"),
-        (f"{SHORT}constraints: {{}}", "spec.yaml, line 8: constraints stands beside routing; the short form is routing alone"),
+        (
+            "routing: {default_model: 5}",
+            "spec.yaml, line 1: routing.default_model is 5; allowed: the name of a candidate: put it in quotes",
+        ),
+        (
+            SHORT.replace("200", "-1"),
+            f"spec.yaml, line 6: routing.fallbacks.0.cost_threshold_ms is -1; allowed: {POSITIVE}",
+        ),
+        (
+            SHORT.replace("model: big-decoder-v2", "modl: x"),
+            "spec.yaml, line 4: routing.fallbacks.0.model is missing; ",
+        ),
+        (
+            SHORT.replace("exponential_backoff", "linear"),
+            f"spec.yaml, line 7: routing.retry_policy is 'linear'; allowed: {RETRY}",
+        ),
+        (
+            f"{SHORT}constraints: {{}}",
+            "spec.yaml, line 8: constraints stands beside routing; the short form is routing alone",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_spec_at_all_is_one_clear_line(tmp_path: Path, text: str | bytes, said: str) -> None:
     assert fault(tmp_path, text).startswith(said)
 
@@ -297,7 +341,7 @@ def test_a_byte_order_mark_is_no_fault(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gone\.yaml: cannot be read: No such file or directory$"):
         load_spec(tmp_path / "gone.yaml")
-    with pytest.raises(SpecError, match="cannot be read: Is a directory$"):
+    with pytest.raises(SpecError, match=r"cannot be read: Is a directory$"):
         load_spec(tmp_path)
 
 
@@ -305,7 +349,7 @@ def test_plain_values_need_no_file() -> None:
     assert parse_spec({"candidates": {"a": {}}, "safe_model": "a"}).safe_model == "a"
     with pytest.raises(SpecError, match=r"^quickstart: safe_model is 'b', which is no candidate; allowed: a$"):
         parse_spec({"candidates": {"a": {}}, "safe_model": "b"}, source="quickstart")
-    with pytest.raises(SpecError, match="^spec: the spec is nothing; "):
+    with pytest.raises(SpecError, match=r"^spec: the spec is nothing; "):
         parse_spec(None)
 
 
@@ -341,6 +385,7 @@ NAME = st.sampled_from(
 ) | st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), min_size=1, max_size=5).filter(str.strip)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(NAME, min_size=1, max_size=4, unique=True), st.floats(1e-9, 1e9), st.data())
 def test_a_spec_written_as_yaml_is_read_back_the_same(
     tmp_path_factory: pytest.TempPathFactory, names: list[str], number: float, data: st.DataObject
@@ -371,21 +416,28 @@ def test_yaml_tells_what_was_said_not_the_defaults(tmp_path: Path) -> None:
     )
 
 
+KEYS = [*RoutingSpec.model_fields, "model", "margin", "useful_rate", "retry_policy", "intents", "routing"]
+
+
 @given(
     st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=4) | st.sampled_from(["small", "text"]),
-        lambda inner: st.lists(inner, max_size=2)
-        | st.dictionaries(st.sampled_from([*RoutingSpec.model_fields, "model", "margin", "useful_rate", "retry_policy", "intents", "routing"]), inner, max_size=3),
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats()
+        | st.text(max_size=4)
+        | st.sampled_from(["small", "text"]),
+        lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(KEYS), inner, max_size=3),
         max_leaves=8,
     )
-)  # fmt: skip
+)
 def test_whatever_is_written_is_a_spec_or_one_line(value: Any) -> None:
-    for document in (
-        value,
-        {"candidates": {"small": {}}, "safe_model": "small", "constraints": value, "guards": value},
-    ):
+    base = {"candidates": {"small": {}}, "safe_model": "small"}
+    for document in (value, {**base, "constraints": value, "guards": value}):
+        said = ""
         try:
             parse_spec(document)
         except SpecError as error:
-            assert "\n" not in str(error)
-            assert "Input should" not in str(error)
+            said = str(error)
+        assert "\n" not in said
+        assert "Input should" not in said

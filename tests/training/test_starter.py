@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.errors import SpecError, TraceError
@@ -53,6 +53,7 @@ def test_the_latency_limit_leaves_a_tenth_of_room_above_the_baselines_p95(baseli
     assert starter_spec(table, baseline=baseline).constraints.p95_latency_ms == limit
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.floats(1e-3, 1e7))
 def test_the_limit_is_rounded_up_to_two_digits(latency: float) -> None:
     limit = starter_spec(rows({"a": {"latency_ms": latency}}, 1)).constraints.p95_latency_ms
@@ -126,9 +127,9 @@ def test_a_price_list_that_is_not_there_is_said(tmp_path: Path) -> None:
 
 def test_a_model_without_any_cost_is_an_error(tmp_path: Path) -> None:
     table = rows({"a": {}, "b": {"cost_usd": None}})
-    with pytest.raises(TraceError, match="^model 'b' has no cost_usd, and the spec has no input_usd_per_mtok and no "):
+    with pytest.raises(TraceError, match=r"^model 'b' has no cost_usd, and the spec has no input_usd_per_mtok and no "):
         starter_spec(table)
-    with pytest.raises(TraceError, match="^model 'b' has no cost_usd, and the spec has no output_usd_per_mtok for it"):
+    with pytest.raises(TraceError, match=r"^model 'b' has no cost_usd, and the spec has no output_usd_per_mtok for it"):
         starter_spec(table, price_list(tmp_path, HEADER + "a,,\nb,1,"))
     assert list(starter_spec(table, price_list(tmp_path, HEADER + "a,,")).candidates) == ["a"]
 
@@ -136,7 +137,7 @@ def test_a_model_without_any_cost_is_an_error(tmp_path: Path) -> None:
 def test_as_logged_without_a_chosen_row_is_an_error() -> None:
     for table in (rows(TWO), rows({**TWO, "cheap": {"chosen": False}})):
         with pytest.raises(
-            TraceError, match="^baseline as_logged needs chosen=true on one row of each request; no row of a "
+            TraceError, match=r"^baseline as_logged needs chosen=true on one row of each request; no row of a "
         ):
             starter_spec(table, baseline="as_logged")
 

@@ -7,26 +7,35 @@ penalised by itself, with a strength chosen on held-out *differences* between ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy import sparse
+from scipy.optimize import minimize
+from scipy.special import expit
 from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
+from threadpoolctl import threadpool_limits
 
 from pointsman.calibration import sigmoid_temperature, softmax_temperature
-from pointsman.encoders import Encoder
+from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads
 from pointsman.lexical import Lexicon
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from pointsman.encoders import Encoder
 
 __all__ = ["CrossFit", "Features", "RequestClassifier", "cross_fit", "intent_table", "probabilities"]
 
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
+
+NEVER_SEEN = -20.0
+"""Log-odds of an intent that was in no training row."""
 
 DEVIATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
 """Penalties tried for what sets one candidate apart."""
@@ -112,15 +121,16 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
         """Return heads with the intent head fitted and no per-query evidence of usefulness yet."""
         d, v, k, m = features.embeddings.shape[1], len(lexicon.idf), self.n_intents, useful.shape[1]
         weight = np.zeros((d + v, k), dtype=np.float32)
-        bias = np.full(k, -20.0, dtype=np.float32)
+        bias = np.full(k, NEVER_SEEN, dtype=np.float32)
         labelled = intent >= 0
         present = np.unique(intent[labelled])
-        if len(present) < 2:
-            bias[present if len(present) else 0] = 0.0
+        if len(present) < 2:  # nothing to tell apart; without any label every intent is as probable
+            bias[present if len(present) else slice(None)] = 0.0
         else:
             known = np.flatnonzero(lexicon.idf)
             rows = sparse.hstack([sparse.csr_array(features.embeddings), features.pieces[:, known]], format="csr")
-            model = LogisticRegression(C=self.inverse_penalty, max_iter=300).fit(rows[labelled], intent[labelled])
+            with threadpool_limits(1, user_api="blas"):
+                model = LogisticRegression(C=self.inverse_penalty, max_iter=300).fit(rows[labelled], intent[labelled])
             coefficients, intercepts = model.coef_, model.intercept_
             if len(present) == 2:  # one row stands for the second class
                 coefficients = np.vstack([-coefficients / 2, coefficients / 2])
@@ -141,46 +151,47 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
         )
 
     def fit_useful(self, start: Heads, features: Features, intent: Codes, useful: Floats) -> Heads:
-        """Add per-query evidence: cross-entropy of soft labels over known cells, by L-BFGS in double precision."""
+        """Add per-query evidence: cross-entropy of soft labels over known cells, by L-BFGS in double precision.
+
+        With weights W of candidate m = s + a_m, s shared, the penalty ``common·M·|s|² + deviation·Σ|a_m|²`` is smallest
+        at ``s = deviation/(common + deviation)·mean(W)``: only W is searched for. The intercepts b are penalised by
+        ``common·|b|²``, which tells only where few cells are known or all are alike: they stay finite.
+        """
         believed = start.intent_probs(features.embeddings, features.pieces)
         intents = np.where((intent >= 0)[:, None], np.eye(self.n_intents)[intent], believed)
         average = np.clip(intents @ start.table, TABLE_MARGIN, 1 - TABLE_MARGIN)
-        offset = torch.tensor(np.log(average / (1 - average)), dtype=torch.float64)
+        offset = np.log(average / (1 - average)).astype(np.float64)
         used = np.flatnonzero(start.idf)
-        rows, bags = torch.tensor(features.embeddings, dtype=torch.float64), _tensor(features.pieces[:, used])
-        known, target = torch.tensor(np.isfinite(useful)), torch.tensor(np.nan_to_num(useful), dtype=torch.float64)
-        m = useful.shape[1]
-        shapes = [(rows.shape[1], 1), (rows.shape[1], m), (len(used), 1), (len(used), m), (1, m)]
-        weights = [torch.zeros(shape, dtype=torch.float64, requires_grad=True) for shape in shapes]
-        shared, apart, shared_pieces, apart_pieces, bias = weights
-        optimiser = torch.optim.LBFGS(weights, max_iter=100, tolerance_grad=1e-6, line_search_fn="strong_wolfe")
+        rows = features.embeddings.astype(np.float64)
+        bags = features.pieces[:, used].astype(np.float64)
+        columns = bags.T.tocsr()
+        known, target = np.isfinite(useful), np.nan_to_num(useful)
+        d, m = rows.shape[1], useful.shape[1]
+        scale = np.concatenate([np.ones(d), np.full(len(used), self.pieces)])[:, None]
+        share = self.deviation / (self.common + self.deviation)
 
-        def loss() -> torch.Tensor:
-            optimiser.zero_grad()
-            logits = rows @ (shared + apart) + torch.sparse.mm(bags, shared_pieces + apart_pieces) + bias + offset
-            errors = torch.nn.functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-            common = shared.square().sum() + self.pieces * shared_pieces.square().sum()
-            deviation = apart.square().sum() + self.pieces * apart_pieces.square().sum()
-            value = ((errors * known).sum() + self.common * m * common + self.deviation * deviation) / len(rows)
-            value.backward()  # type: ignore[no-untyped-call]
-            return value
+        def loss(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+            weights, bias = flat[:-m].reshape(-1, m), flat[-m:]
+            logits = rows @ weights[:d] + bags @ weights[d:] + bias + offset
+            shared = share * weights.mean(axis=1, keepdims=True)
+            apart = weights - shared
+            penalty = scale * (self.common * m * shared**2 + self.deviation * (apart**2).sum(axis=1, keepdims=True))
+            errors = (known * (np.logaddexp(0, logits) - target * logits)).sum()
+            value = errors + penalty.sum() + self.common * bias @ bias
+            slope = known * (expit(logits) - target)
+            by_weight = np.concatenate([rows.T @ slope, columns @ slope]) + 2 * self.deviation * scale * apart
+            by_bias = slope.sum(axis=0) + 2 * self.common * bias
+            return float(value) / len(rows), np.concatenate([by_weight.ravel(), by_bias]) / len(rows)
 
-        optimiser.step(loss)  # type: ignore[no-untyped-call]
+        zero = np.zeros((d + len(used) + 1) * m)
+        # Many small products: several BLAS threads would spend their time waiting for each other.
+        with threadpool_limits(1, user_api="blas"):
+            found = minimize(loss, zero, jac=True, method="L-BFGS-B", options={"maxiter": 200, "gtol": 1e-6}).x
+        weights = found[:-m].reshape(-1, m).astype(np.float32)
         pieces = np.zeros((len(start.idf), m), dtype=np.float32)
-        pieces[used] = (shared_pieces + apart_pieces).detach().numpy()
-        return replace(
-            start,
-            useful_weight=(shared + apart).detach().numpy().astype(np.float32),
-            useful_bias=bias.detach().numpy().astype(np.float32)[0],
-            useful_pieces=pieces,
-        )
-
-
-def _tensor(matrix: sparse.csr_array) -> torch.Tensor:
-    entries = matrix.tocoo()
-    indices = torch.tensor(np.vstack([entries.row, entries.col]), dtype=torch.int64)
-    values = torch.tensor(entries.data, dtype=torch.float64)
-    return torch.sparse_coo_tensor(indices, values, matrix.shape, check_invariants=False).coalesce()
+        pieces[used] = weights[d:]
+        bias = found[-m:].astype(np.float32)
+        return replace(start, useful_weight=weights[:d], useful_bias=bias, useful_pieces=pieces)
 
 
 def probabilities(encoder: Encoder, heads: Heads, prompts: Sequence[str]) -> tuple[Floats, Floats]:
@@ -194,17 +205,18 @@ def intent_table(values: Floats, intent: Codes, n_intents: int, prior_rows: floa
     Parameters
     ----------
     values : (n, m) float array
-        NaN where unknown.
+        NaN where unknown. A column of which nothing is known is taken to be as the others are on average.
     intent : (n,) int array
         Rows with -1 count for the overall mean only.
     """
     known = np.isfinite(values)
     filled = np.where(known, values, 0.0)
-    overall = filled.sum(axis=0) / np.maximum(known.sum(axis=0), 1)
-    table = np.empty((n_intents, values.shape[1]))
+    anywhere = filled.sum() / max(known.sum(), 1)
+    overall = np.where(known.any(axis=0), filled.sum(axis=0) / np.maximum(known.sum(axis=0), 1), anywhere)
+    table = np.tile(overall, (n_intents, 1))
     for index in range(n_intents):
-        at = intent == index
-        table[index] = (filled[at].sum(axis=0) + prior_rows * overall) / (known[at].sum(axis=0) + prior_rows)
+        total, rows = filled[intent == index].sum(axis=0), known[intent == index].sum(axis=0)
+        np.divide(total + prior_rows * overall, rows + prior_rows, out=table[index], where=rows + prior_rows > 0)
     return table.astype(np.float32)
 
 
@@ -254,9 +266,16 @@ def cross_fit(
         Penalties to choose from.
     progress : callable, optional
         Called with (fits done, fits in all).
+
+    Raises
+    ------
+    TraceError
+        Where all requests are in one fold.
     """
     features, intent, useful = learn
     names = np.unique(folds)
+    if len(names) < 2:
+        raise TraceError("all prompts to learn from are the same, or nearly all: there is nothing to tell apart")
     fitted: dict[float, dict[int, Heads]] = {deviation: {} for deviation in deviations}
     probs = {deviation: np.empty(useful.shape) for deviation in deviations}
     for done, fold in enumerate(names):
@@ -270,7 +289,7 @@ def cross_fit(
             fitted[deviation][int(fold)] = heads
             probs[deviation][~inside] = heads(outside.embeddings, outside.pieces)[1]
     errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
-    best = min(errors, key=lambda deviation: errors[deviation])
+    best = min(errors, key=lambda deviation: (errors[deviation], -deviation))  # where nothing tells, the most careful
     heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(lexicon, *learn).heads_, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     for fold, out_of_fold in fitted[best].items():
@@ -286,11 +305,15 @@ def cross_fit(
 
 
 def advantage_error(probs: Floats, useful: Floats) -> float:
-    """Return the mean squared error of each candidate's advantage over the others' mean; what they share cancels."""
-    known = np.isfinite(useful).all(axis=1)
-    believed = probs[known] - probs[known].mean(axis=1, keepdims=True)
-    true = useful[known] - useful[known].mean(axis=1, keepdims=True)
-    return float(np.mean((believed - true) ** 2)) if known.any() else 0.0
+    """Return the mean squared error of each candidate's advantage over the mean of all; what they share cancels.
+
+    Counts where two candidates or more are known; 0 where that is nowhere.
+    """
+    known = np.isfinite(useful)
+    known &= known.sum(axis=1, keepdims=True) > 1
+    errors = np.where(known, probs - useful, 0.0)
+    shared = errors.sum(axis=1, keepdims=True) / np.maximum(known.sum(axis=1, keepdims=True), 1)
+    return float(np.square(errors - shared)[known].mean()) if known.any() else 0.0
 
 
 def calibrated(heads: Heads, features: Features, intent: Codes, useful: Floats) -> Heads:

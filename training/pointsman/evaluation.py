@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,12 +10,18 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from pointsman.calibration import expected_calibration_error
-from pointsman.labels import IntentLabels
-from pointsman.outcomes import Outcomes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pointsman.labels import IntentLabels
+    from pointsman.outcomes import Outcomes
 
 __all__ = ["evaluate"]
 
 Floats = NDArray[np.floating[Any]]
+
+RESAMPLES = 300
 
 
 def evaluate(
@@ -27,7 +32,7 @@ def evaluate(
     Parameters
     ----------
     outcomes : Outcomes
-        n requests, candidates in the order of `useful_probs`.
+        n requests, candidates in the order of `useful_probs`; a candidate is judged where its usefulness is known.
     intent_probs, useful_probs : (n, k), (n, m) float array
     labels : IntentLabels
         The intents as learned.
@@ -38,17 +43,19 @@ def evaluate(
     -------
     dict
         ``intent``: accuracy with its 95 % Wilson interval, majority share, expected calibration error; None where fewer
-        than two intents are known. ``useful``: by candidate AUC (None where all outcomes are alike), Brier score and
-        calibration error, each ``[value, low, high]`` with a 95 % bootstrap interval.
+        than two intents are known. ``useful``: by candidate AUC (of a usefulness of at least 0.5; None where all
+        outcomes are alike), Brier score and calibration error, each ``[value, low, high]`` with a 95 % bootstrap
+        interval, widened to hold the value where resampling shifts it (as it does a calibration error, which noise can
+        only increase).
     """
-    rng = np.random.default_rng(seed)
-    resamples = rng.integers(0, len(outcomes), size=(300, len(outcomes)))
-    useful = {}
+    generator, useful = np.random.default_rng(seed), {}
     for column, model in enumerate(outcomes.models):
-        probs, wanted = useful_probs[:, column].astype(np.float64), outcomes.useful[:, column]
+        known = np.isfinite(outcomes.useful[:, column])
+        probs, wanted = useful_probs[known, column].astype(np.float64), outcomes.useful[known, column]
+        resamples = generator.integers(0, max(len(wanted), 1), size=(RESAMPLES, len(wanted)))
         useful[model] = {
             "auc": _interval(_auc, probs, wanted, resamples),
-            "brier": _interval(lambda p, w: float(np.mean((p - w) ** 2)), probs, wanted, resamples),
+            "brier": _interval(_brier, probs, wanted, resamples),
             "calibration_error": _interval(expected_calibration_error, probs, wanted, resamples),
         }
     return {"requests": len(outcomes), "intent": _intent(outcomes, intent_probs, labels), "useful": useful}
@@ -61,7 +68,7 @@ def _intent(outcomes: Outcomes, intent_probs: Floats, labels: IntentLabels) -> d
         return None
     right = intent_probs[known].argmax(axis=1) == codes[known]
     interval = binomtest(int(right.sum()), len(right)).proportion_ci(0.95, method="wilson")
-    confidence = intent_probs[known].max(axis=1).astype(np.float64)
+    confidence = intent_probs[known].max(axis=1)
     return {
         "accuracy": [float(right.mean()), float(interval.low), float(interval.high)],
         "majority": float(np.bincount(codes[known]).max() / known.sum()),
@@ -75,12 +82,17 @@ def _auc(probs: Floats, wanted: Floats) -> float | None:
     return None if positive.all() or not positive.any() else float(roc_auc_score(positive, probs))
 
 
+def _brier(probs: Floats, wanted: Floats) -> float:
+    return float(np.mean((probs - wanted) ** 2))
+
+
 def _interval(
     measure: Callable[[Floats, Floats], float | None], probs: Floats, wanted: Floats, resamples: NDArray[np.int64]
 ) -> list[float] | None:
-    value = measure(probs, wanted)
+    """Return [value, low, high]; None where nothing is known, or there is no such value."""
+    value = measure(probs, wanted) if len(wanted) else None
     if value is None:
         return None
     drawn = [found for at in resamples if (found := measure(probs[at], wanted[at])) is not None]
-    low, high = np.quantile(drawn, [0.025, 0.975])
-    return [value, float(low), float(high)]
+    low, high = np.quantile([*drawn, value], [0.025, 0.975])
+    return [value, min(float(low), value), max(float(high), value)]

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointsman.errors import TraceError
 
-__all__ = ["FOLDS", "Slices", "prompt_folds", "time_slices"]
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["FOLDS", "MIN_REQUESTS", "Slices", "prompt_folds", "time_slices"]
 
 FOLDS = 5
 """Folds in which the learn slice is cross-fitted: each request is tuned on with heads that never saw its prompt."""
 
 MIN_REQUESTS = 100
+"""Requests with the outcome of every candidate that a fit needs."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["constraint_lines", "markdown", "metric_cells", "metric_table", "usd"]
+
+UNKNOWN = "–"
 
 
 def metric_cells(report: Mapping[str, Any]) -> list[list[str]]:
@@ -16,14 +20,14 @@ def metric_cells(report: Mapping[str, Any]) -> list[list[str]]:
     cells += [_row(f"before ({report['baseline']})", report["before"], month), _row("after", report["after"], month)]
     cells.append(_change_row(report["change"]))
     cells += [_row(name, summary, month) for name, summary in report["baselines"].items() if summary is not None]
-    if all(row[-1] == "–" for row in cells[1:]):
+    if all(row[-1] == UNKNOWN for row in cells[1:]):
         cells = [row[:-1] for row in cells]
     return cells
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> str:
     """Return cells as a Markdown table; the first column is left-aligned, the others right."""
-    head, *rows = cells
+    head, *rows = ([cell.replace("|", r"\|") for cell in row] for row in cells)
     rule = ["---", *["---:"] * (len(head) - 1)]
     return "\n".join("| " + " | ".join(line) + " |" for line in [head, rule, *rows])
 
@@ -35,9 +39,9 @@ def metric_table(report: Mapping[str, Any]) -> str:
 
 def constraint_lines(report: Mapping[str, Any]) -> str:
     """Return one line for each constraint: what was measured, what is certain, what is allowed."""
-    confidence = report["change"]["confidence"]
+    confidence = _percent(report["change"]["confidence"])
     return "\n".join(
-        f"- {entry['name']}: {entry['verdict']}: {entry['unit']} {entry['value']:.4f}, with {confidence:.0%} confidence at "
+        f"- {entry['name']}: {entry['verdict']}: {entry['unit']} {entry['value']:.4f}, with {confidence} confidence at "
         f"most {entry['bound']:.4f}; allowed {entry['limit']:.4f}"
         for entry in report["constraints"]
     )
@@ -46,7 +50,7 @@ def constraint_lines(report: Mapping[str, Any]) -> str:
 def usd(value: float | None) -> str:
     """Return an amount with three significant digits."""
     if value is None:
-        return "–"
+        return UNKNOWN
     if abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.3g}" if abs(value) >= 1e-4 or value == 0 else f"{value:.2e}"
@@ -61,19 +65,26 @@ def _row(name: str, summary: Mapping[str, Any], month: bool) -> list[str]:
         usd(summary["cost_usd_per_month" if month else "cost_usd"]),
         f"{summary['p50_ms']:,.0f}",
         f"{summary['p95_ms']:,.0f}",
-        "–" if hallucinated is None else f"{100 * hallucinated:.1f} %",
+        UNKNOWN if hallucinated is None else f"{100 * hallucinated:.1f} %",
     ]
 
 
 def _change_row(change: Mapping[str, Any]) -> list[str]:
-    cells = [f"change [{change['confidence']:.0%}]"]
+    cells = [f"change [{_percent(change['confidence'])}]"]
     for name in ("useful_rate", "cost_per_useful", "cost_usd", "p50_ms", "p95_ms", "hallucination_rate"):
         entry = change[name]
         if entry is None:
-            cells.append("–")
+            cells.append(UNKNOWN)
         elif "ratio" in entry:
-            low, high = 100 * (entry["ratio_low"] - 1), 100 * (entry["ratio_high"] - 1)
-            cells.append(f"{100 * (entry['ratio'] - 1):+.0f} % [{low:+.0f}, {high:+.0f}]")
+            change_of = (100 * (entry[key] - 1) for key in ("ratio", "ratio_low", "ratio_high"))
+            cells.append("{:+.0f} % [{:+.0f}, {:+.0f}]".format(*change_of))
         else:
-            cells.append(f"{100 * entry['difference']:+.1f} [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]")
+            # Rates in points; a cost or latency that was 0 has no ratio, and stays in its own unit.
+            scale, form = (100, "+.1f") if name in {"useful_rate", "hallucination_rate"} else (1, "+.3g")
+            difference, low, high = (format(scale * entry[key], form) for key in ("difference", "low", "high"))
+            cells.append(f"{difference} [{low}, {high}]")
     return cells
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:g}%"
