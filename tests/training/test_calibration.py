@@ -85,9 +85,7 @@ def test_a_calibrated_prediction_hardly_errs() -> None:
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), max_size=40), st.integers(1, 12))
-def test_an_error_is_a_share_and_does_not_hang_on_the_order(
-    rows: list[tuple[float, float]], bins: int
-) -> None:
+def test_an_error_is_a_share_and_does_not_hang_on_the_order(rows: list[tuple[float, float]], bins: int) -> None:
     probs, targets = np.array(rows, dtype=float).reshape(-1, 2).T
     error = expected_calibration_error(probs, targets, bins)
     assert 0 <= error <= 1

@@ -97,14 +97,19 @@ def test_what_was_free_before_changes_in_its_own_unit() -> None:
 
 
 def test_confidence_is_not_rounded_up_to_certainty() -> None:
-    entry = {"name": "p95_latency_ms", "verdict": "held", "unit": "share later", "value": 0.04, "bound": 0.051, "limit": 0.05}
+    entry = {
+        "name": "p95_latency_ms",
+        "verdict": "held",
+        "unit": "share later",
+        "value": 0.04,
+        "bound": 0.051,
+        "limit": 0.05,
+    }
     change = {**report()["change"], "confidence": 0.995}
     found = report(change=change, constraints=[entry, {**entry, "verdict": "broken"}])
     assert metric_cells(found)[3][0] == "change [99.5%]"
     first, second = constraint_lines(found).splitlines()
-    assert first == (
-        "- p95_latency_ms: held: share later 0.0400, with 99.5% confidence at most 0.0510; allowed 0.0500"
-    )
+    assert first == ("- p95_latency_ms: held: share later 0.0400, with 99.5% confidence at most 0.0510; allowed 0.0500")
     assert second.startswith("- p95_latency_ms: broken: ")
     assert constraint_lines(report()) == ""
 
