@@ -67,5 +67,5 @@ class Lexicon:
         norm = np.sqrt(np.bincount(rows, weights=np.square(weight, dtype=np.float64), minlength=len(ids)))
         scaled = weight / np.maximum(norm[rows], 1e-12).astype(np.float32)
         kept = weight > 0
-        features = sparse.coo_array((scaled[kept], (rows[kept], pieces[kept])), shape=(len(ids), len(self.idf)))
-        return sparse.csr_array(features, dtype=np.float32)
+        entries = (scaled[kept].astype(np.float32), (rows[kept], pieces[kept]))
+        return sparse.csr_array(entries, shape=(len(ids), len(self.idf)))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import difflib
-import re
 import types
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from pointsman.errors import SpecError
+from pointsman.spec_yaml import Key, Lines, read_yaml, write_yaml
 
 __all__ = ["Constraints", "FreeFailureWarning", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
 
@@ -26,10 +25,6 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, gt=0)]
 Modality = Literal["text", "image", "audio"]
-
-Key = tuple[str, ...]
-Lines = Mapping[Key, int]
-"""The line of each key, counted from 1."""
 
 
 class FreeFailureWarning(UserWarning):
@@ -221,7 +216,7 @@ class RoutingSpec(_Strict):
     def to_yaml(self) -> str:
         """Return the spec as YAML: what was said in it, not the defaults."""
         document = self.model_dump(exclude_unset=True, mode="json")
-        return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        return write_yaml(document)
 
 
 def load_spec(path: str | Path) -> RoutingSpec:
@@ -242,21 +237,7 @@ def load_spec(path: str | Path) -> RoutingSpec:
         raise SpecError(f"{file}: cannot be read: {error.strerror or error}") from error
     except UnicodeDecodeError as error:
         raise SpecError(f"{file}: not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
-    loader = None
-    try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        lines = dict(_lines(node, str(file)))
-        document = None if node is None else loader.construct_document(node)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        at = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{file}{at}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{file}: not YAML: {' '.join(str(error).split())}") from error
-    finally:
-        if loader is not None:
-            loader.dispose()
+    document, lines = read_yaml(text, str(file))
     if document is None:
         raise SpecError(f"{file}: the file is empty; a mapping with the keys candidates and safe_model is needed")
     return parse_spec(document, source=str(file), lines=lines)
@@ -425,69 +406,3 @@ def _line(path: Key, lines: Lines) -> int:
 def _at(path: Key, lines: Lines) -> str:
     line = _line(path, lines)
     return f", line {line}" if line else ""
-
-
-def _lines(
-    node: yaml.Node | None, source: str, path: Key = (), around: tuple[int, ...] = ()
-) -> Iterator[tuple[Key, int]]:
-    """Give each key's path and line, counted from 1; refuse a key given twice."""
-    if node is None or id(node) in around:
-        return
-    around = (*around, id(node))
-    if isinstance(node, yaml.MappingNode):
-        seen: dict[str, int] = {}
-        for key, value in node.value:
-            name, line = str(key.value), key.start_mark.line + 1
-            if name in seen:
-                said = ".".join((*path, name))
-                raise SpecError(
-                    f"{source}, line {line}: {said} is given twice (first on line {seen[name]}); once is allowed"
-                )
-            seen[name] = line
-            yield (*path, name), line
-            yield from _lines(value, source, (*path, name), around)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            yield (*path, str(index)), value.start_mark.line + 1
-            yield from _lines(value, source, (*path, str(index)), around)
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads plain values as YAML 1.2's core schema does, and scalar keys as texts."""
-
-    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012  (its type in PyYAML)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        self.flatten_mapping(node)
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode):
-                key.tag = "tag:yaml.org,2002:str"
-        return super().construct_mapping(node, deep)
-
-    def construct_number(self, node: yaml.ScalarNode) -> float:
-        text = str(node.value).replace("_", "").lower()
-        return int(text) if node.tag.endswith(":int") else float(text.replace(".inf", "inf").replace(".nan", "nan"))
-
-
-class _Dumper(yaml.SafeDumper):
-    """Quotes every text that YAML 1.1 or `_Loader` would read as something else."""
-
-    def ignore_aliases(self, _data: Any) -> bool:
-        return True
-
-
-_PLAIN = {
-    "null": (r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    "bool": (r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    "int": (r"[-+]?\d[\d_]*", list("-+0123456789")),
-    "float": (
-        r"[-+]?(\d[\d_]*(\.[\d_]*)?|\.\d[\d_]*)([eE][-+]?\d+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
-        list("-+.0123456789"),
-    ),
-    "merge": (r"<<", ["<"]),
-}
-for _name, (_pattern, _first) in _PLAIN.items():
-    for _one in (_Loader, _Dumper):
-        _one.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), _first)
-for _name in ("int", "float"):
-    _Loader.add_constructor(f"tag:yaml.org,2002:{_name}", _Loader.construct_number)

@@ -37,7 +37,7 @@ def test_requests_of_one_moment_keep_their_order() -> None:
 
 def test_too_few_requests_are_an_error() -> None:
     time_slices(np.arange(100).astype("datetime64[s]"))
-    with pytest.raises(TraceError, match="99 requests .* at least 100"):
+    with pytest.raises(TraceError, match=r"99 requests .* at least 100"):
         time_slices(np.arange(99).astype("datetime64[s]"))
 
 

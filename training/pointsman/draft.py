@@ -44,7 +44,7 @@ def draft_policy(
         late = np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit, np.nan)
     costs, lateness = (intent_table(values, labels.codes, len(labels.names)) for values in (learn.cost_usd, late))
     # Rounded here, not on the way to disk: what was tuned is what is served.
-    expected = Expected(*(np.round(one.astype(np.float64), 9) for one in (table, costs, lateness)))
+    expected = Expected(*(_rounded(one) for one in (table, costs, lateness)))
     candidates = []
     for model in learn.models:
         one = spec.candidates[model].model_dump()
@@ -62,6 +62,10 @@ def draft_policy(
         guards=spec.guards.model_dump(exclude_none=True),
         text=Text(clip.head, clip.tail),
     )
+
+
+def _rounded(table: NDArray[np.float32]) -> NDArray[np.float64]:
+    return np.round(table.astype(np.float64), 9).astype(np.float64)
 
 
 def _fallbacks(learn: Outcomes, spec: RoutingSpec) -> tuple[Fallback, ...]:
