@@ -109,3 +109,9 @@ def test_the_same_seed_gives_the_same_plain_json() -> None:
     assert json.loads(json.dumps(found, allow_nan=False)) == found == evaluate(outcomes, *probs, LABELS, seed=1)
     assert found["requests"] == 60
     assert found != evaluate(outcomes, *probs, LABELS, seed=2)
+
+
+def test_needed_compute_is_the_cheapest_useful_candidate() -> None:
+    outcomes = outcomes_of([[1, 1], [0, 1], [0, 0], [np.nan, 1]])
+    found = evaluate(outcomes, np.ones((4, 2)), np.full((4, 2), 0.5), LABELS)
+    assert found["needed_compute"] == {"a": 0.25, "b": 0.5, "none": 0.25}

@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from pointsman.calibration import expected_calibration_error
+from pointsman.labels import needed_compute
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,7 +47,8 @@ def evaluate(
         than two intents are known. ``useful``: by candidate AUC (of a usefulness of at least 0.5; None where all
         outcomes are alike), Brier score and calibration error, each ``[value, low, high]`` with a 95 % bootstrap
         interval, widened to hold the value where resampling shifts it (as it does a calibration error, which noise can
-        only increase).
+        only increase). ``needed_compute``: share of requests by the cheapest candidate that was useful, ``none`` where
+        none was.
     """
     generator, useful = np.random.default_rng(seed), {}
     for column, model in enumerate(outcomes.models):
@@ -58,7 +60,14 @@ def evaluate(
             "brier": _interval(_brier, probs, wanted, resamples),
             "calibration_error": _interval(expected_calibration_error, probs, wanted, resamples),
         }
-    return {"requests": len(outcomes), "intent": _intent(outcomes, intent_probs, labels), "useful": useful}
+    needed = needed_compute(outcomes.useful, outcomes.cost_usd)
+    shares = {model: float((needed == column).mean()) for column, model in enumerate(outcomes.models)}
+    return {
+        "requests": len(outcomes),
+        "intent": _intent(outcomes, intent_probs, labels),
+        "useful": useful,
+        "needed_compute": {**shares, "none": float((needed < 0).mean())},
+    }
 
 
 def _intent(outcomes: Outcomes, intent_probs: Floats, labels: IntentLabels) -> dict[str, Any] | None:

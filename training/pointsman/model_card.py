@@ -19,9 +19,10 @@ def model_card(
 ) -> str:
     """Return the card as Markdown."""
     data, change = provenance["data"], report["change"]
+    needed = evaluation["needed_compute"]
     rule = "\n".join(f"- `{key}`: {value}" for key, value in policy.rule.to_dict().items())
     useful = "\n".join(
-        f"| {model} | {_cell(scores['auc'])} | {_cell(scores['brier'])} | {_cell(scores['calibration_error'])} |"
+        f"| {model} | {needed[model]:.1%} | {' | '.join(_cell(scores[name]) for name in _SCORES)} |"
         for model, scores in evaluation["useful"].items()
     )
     intent = evaluation["intent"]
@@ -56,9 +57,11 @@ Modelled, not measured: {modelled}.
 ## The classifier on the same requests
 {intents}
 
-| candidate | AUC | Brier | calibration error |
-|---|---|---|---|
+| candidate | needed by | AUC | Brier | calibration error |
+|---|---:|---:|---:|---:|
 {useful}
+
+«Needed by»: share of the requests whose cheapest useful answer was the candidate's; {needed["none"]:.1%} got none.
 
 ## Data
 {data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read,
@@ -72,6 +75,9 @@ fit. Probabilities are averages over traces like these; an adversary can write a
 Expected cost and lateness are per intent, not per request. Intervals say nothing about traffic unlike that of the
 certify slice.
 """
+
+
+_SCORES = ("auc", "brier", "calibration_error")
 
 
 def _cell(value: list[float] | None) -> str:

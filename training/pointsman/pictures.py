@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -35,9 +36,12 @@ def cost_and_usefulness(report: Mapping[str, Any], path: Path) -> Path:
             if summary is not None:
                 x, y = _point(summary)
                 axes.plot(x, y, marker, color=RIVAL, markersize=11 if marker == "*" else 6, linestyle="none")
-                _label(axes, x, y, name.replace("_", " "), RIVAL, below=name == "random_same_cost")
+                _label(axes, x, y, name.replace("_", " "), RIVAL, "right" if name == "random_same_cost" else "left")
         _after(axes, report)
         axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks(FuncFormatter(_tick))
+        axes.tick_params(axis="x", which="both", labelsize=9)
         axes.set_xlabel("mean full cost of a request, USD (log scale)")
         axes.set_ylabel("useful responses, %")
         modelled = f"; modelled: {', '.join(report['modelled'])}" if report["modelled"] else ""
@@ -76,7 +80,8 @@ def _singles(axes: Axes, report: Mapping[str, Any]) -> None:
     axes.plot(*zip(*steps, strict=True), color=MUTED, linestyle=":", linewidth=1.2, zorder=1)
     for name, (x, y) in points.items():
         axes.plot(x, y, "o", color=MUTED, markersize=6)
-        _label(axes, x, y, name, INK, below=True)
+        if name != report["baseline"]:
+            _label(axes, x, y, name, INK, "below")
 
 
 def _after(axes: Axes, report: Mapping[str, Any]) -> None:
@@ -88,15 +93,30 @@ def _after(axes: Axes, report: Mapping[str, Any]) -> None:
         "", (x1, y1), (x0, y0), arrowprops={"arrowstyle": "->", "color": AFTER, "lw": 1.5, "shrinkA": 6, "shrinkB": 6}
     )
     axes.plot(x0, y0, "o", color=BEFORE, markersize=10)
-    _label(axes, x0, y0, f"before: {report['baseline']}", BEFORE)
+    _label(axes, x0, y0, f"before: {report['baseline']}", BEFORE, "above")
     low, high = x0 * cost.get("ratio_low", x1 / x0), x0 * cost.get("ratio_high", x1 / x0)
     across = [[max(x1 - low, 0.0)], [max(high - x1, 0.0)]]
     up = [[max(y1 - y0 - 100 * useful["low"], 0.0)], [max(y0 + 100 * useful["high"] - y1, 0.0)]]
     axes.errorbar(x1, y1, xerr=across, yerr=up, fmt="o", color=AFTER, markersize=10, capsize=3, lw=1.5)
-    _label(axes, x1, y1, "after: pointsman", AFTER)
+    _label(axes, x1, y1, "after: pointsman", AFTER, "corner")
 
 
-def _label(axes: Axes, x: float, y: float, text: str, colour: str, *, below: bool = False) -> None:
-    axes.annotate(
-        text, (x, y), xytext=(0, -14 if below else 9), textcoords="offset points", ha="center", color=colour, fontsize=9
-    )
+PLACES: dict[str, tuple[tuple[int, int], str]] = {
+    "above": ((0, 11), "center"),
+    "below": ((0, -16), "center"),
+    "left": ((-9, -3), "right"),
+    "right": ((9, -12), "left"),
+    "corner": ((9, 9), "left"),
+}
+"""Where a label stands beside its point: offset in points of type, horizontal alignment."""
+
+
+def _label(axes: Axes, x: float, y: float, text: str, colour: str, place: str) -> None:
+    offset, align = PLACES[place]
+    axes.annotate(text, (x, y), xytext=offset, textcoords="offset points", ha=align, color=colour, fontsize=9)
+
+
+def _tick(value: float, _position: int) -> str:
+    """Write an amount out where its first digit is 1, 2 or 5."""
+    digit = f"{value:e}"[0]
+    return f"{value:.10f}".rstrip("0").rstrip(".") if digit in "125" and float(f"{value:.0e}") == value else ""

@@ -25,11 +25,12 @@ def tracked_fit(
     options: FitOptions,
     tracker: Tracker | None = None,
     progress: Progress | None = None,
+    name: str | None = None,
 ) -> FitResult:
-    """Fit; with a tracker, inside one parent run that holds everything the fit found (see `pointsman.fit.fit`)."""
+    """Fit; with a tracker, inside one parent run, called `name` or as the bundle (see `pointsman.fit.fit`)."""
     if tracker is None:
         return fit(traces, spec, out, encoder, options, progress=progress)
-    with tracker.run(out.name, spec, traces, options, encoder.name) as run_id:
+    with tracker.run(name or out.name, spec, traces, options, encoder.name) as run_id:
         result = fit(traces, spec, out, encoder, options, run_id, progress)
         if progress is not None:
             progress("track", 0, 1)

@@ -89,6 +89,8 @@ class Tracker:
         with _quiet(), tempfile.TemporaryDirectory() as folder:
             mlflow.log_metrics(_metrics(result))
             mlflow.log_params({f"rule.{key}": value for key, value in _flat(result.policy.rule.to_dict()).items()})
+            note = f"{result.report['verdict']}\n\n{metric_table(result.report)}"
+            mlflow.set_tag("mlflow.note.content", note)
             mlflow.set_tags(
                 {"verdict": result.report["verdict"], "holds": str(result.holds), **_data_tags(result.data)}
             )
@@ -160,7 +162,7 @@ def _metrics(result: FitResult) -> dict[str, float]:
 
 
 def _classifier(evaluation: Mapping[str, Any]) -> dict[str, Any]:
-    named: dict[str, Any] = {"useful": evaluation["useful"]}
+    named = {key: evaluation[key] for key in ("useful", "needed_compute")}
     if evaluation["intent"] is not None:
         named["intent"] = {key: value for key, value in evaluation["intent"].items() if key != "intents"}
     return {key: _intervals(value) for key, value in named.items()}

@@ -61,7 +61,9 @@ def run(args: Namespace) -> int:
         phases("generate", 1, 1)
         options = FitOptions(args.trials, args.seed, cache=out / "cache")
         tracker = Tracker(f"sqlite:///{(out / 'mlflow.db').resolve()}", "quickstart")
-        result = tracked_fit(traces, spec, out / "bundle", TransformerEncoder(), options, tracker, phases)
+        result = tracked_fit(
+            traces, spec, out / "bundle", TransformerEncoder(), options, tracker, phases, "sample-week"
+        )
     picture = cost_and_usefulness(result.report, out / "cost_and_usefulness.png")
     (out / "report.json").write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write("\nThe sample week is simulated by pointsman itself; the README shows real outcomes beside it.\n")
@@ -73,6 +75,7 @@ def run(args: Namespace) -> int:
         sys.stdout.write(
             f"  {text!r}{'' if modality == 'text' else f' + {modality}'}\n    → {decision.model}: {decision.reason}\n"
         )
-    sys.stdout.write(f"\npicture: {picture}\nreport:  {out / 'report.json'}\nbundle:  {result.bundle}\n")
-    sys.stdout.write(f"compare experiments: mlflow ui --backend-store-uri sqlite:///{out / 'mlflow.db'}\n")
+    sys.stdout.write(f"\npicture: {picture}\nreport:  {out / 'report.json'}\nbundle:  {out / 'bundle'}\n")
+    mlflow = Path(sys.executable).with_name("mlflow")
+    sys.stdout.write(f"compare experiments: {mlflow} ui --backend-store-uri sqlite:///{out / 'mlflow.db'}\n")
     return 0 if result.holds else 1
