@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import mlflow
 import numpy as np
 import onnxruntime
+import optuna
 import pandas as pd
 import pytest
 import yaml
@@ -182,6 +183,14 @@ def test_partly_answered_requests_train_but_do_not_tune(work: Path, tmp_path: Pa
     assert fit(tmp_path, "partly", "--no-tracking") in {0, 1}
     policy = load_bundle(tmp_path / "partly").policy
     assert policy.evidence["tuned_on_requests"] == 490 - 100
+
+
+def test_a_fit_with_a_storage_takes_up_its_own_study(work: Path) -> None:
+    storage = f"sqlite:///{work / 'study.db'}"
+    assert fit(work, "first", "--no-tracking", "--storage", storage, "--trials", "8") in {0, 1}
+    assert fit(work, "second", "--no-tracking", "--storage", storage, "--trials", "12") in {0, 1}
+    (summary,) = optuna.get_all_study_summaries(storage)
+    assert summary.n_trials == 12
 
 
 def test_a_packaged_encoder_is_the_published_one() -> None:

@@ -157,10 +157,13 @@ def test_the_baseline_may_be_a_model_what_was_logged_or_the_best_on_the_tuning_s
 
 
 def test_columns_are_put_into_the_order_of_the_policy(world: World) -> None:
-    policy = world.make_policy(("b", "a"), evidence={"baseline": "b", "useful_value_usd": 1.0})
-    facts = world.make_outcomes(world.useful, cost_usd=[[1.0, 10.0]] * N)
+    evidence = {"baseline": "b", "useful_value_usd": 1.0, "best_per_intent": {"chat": "a"}}
+    policy = world.make_policy(("b", "a"), evidence=evidence)
+    facts = world.make_outcomes(world.useful, cost_usd=[[1.0, 10.0]] * N, intent=["chat", ""] * (N // 2))
     report = before_after(facts, np.ones((N, 1)), np.tile([0.9, 0.1], (N, 1)), policy, world.make_spec())
-    assert report["after"]["cost_usd"] == 10 * N
+    assert report["before"]["cost_usd"] == report["after"]["cost_usd"] == 10 * N
+    # What has no label goes where production sends most.
+    assert report["baselines"]["best_per_intent"]["cost_usd"] == N / 2 * 11
 
 
 def test_no_request_is_an_error(world: World) -> None:
@@ -190,7 +193,10 @@ def test_a_router_that_does_as_its_rival_is_level(world: World) -> None:
 
 def test_a_router_that_learned_the_wrong_thing_is_behind(world: World) -> None:
     """It takes the hard requests for the easy ones."""
-    report = world.report(np.stack([world.hard, np.ones(N)], axis=1))
+    spec = {"constraints": {"useful_rate": {"margin": 0.25}}}
+    report = world.report(np.stack([world.hard, np.ones(N)], axis=1), spec=spec)
+    assert report["constraints"][0]["value"] == 0.25
+    assert report["constraints"][0]["verdict"] == "held"
     assert report["verdict"].startswith(f"{NOTHING} (behind best_per_intent, behind random_same_cost): ")
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from scipy.special import logit
+from scipy.optimize import brentq
+from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
@@ -21,7 +22,7 @@ from pointsman.classifier import (
     intent_table,
 )
 from pointsman.errors import TraceError
-from pointsman.heads import Heads
+from pointsman.heads import TABLE_MARGIN, Heads
 from pointsman.lexical import Lexicon
 
 Slice = tuple[Features, NDArray[np.intp], NDArray[np.float64]]
@@ -131,13 +132,15 @@ def test_soft_labels_stay_soft(world: World) -> None:
     np.testing.assert_allclose(probs, useful, atol=0.01)
 
 
-def test_what_is_always_useful_stays_finite(world: World) -> None:
-    for value in (0.0, 1.0):
-        heads = world.fit(np.full((400, 2), value))
-        assert all(np.isfinite(values).all() for values in arrays(heads).values())
-        _, probs = world.probs(heads)
-        assert np.abs(probs - value).max() < 0.05
-        assert np.abs(logit(probs)).max() < 12
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_what_is_always_alike_stays_finite(value: float, world: World) -> None:
+    """The intercept b ends where the pull of the 400 rows and its penalty 0.3·b² are equal."""
+    heads = world.fit(np.full((400, 2), value))
+    assert all(np.isfinite(values).all() for values in arrays(heads).values())
+    assert np.abs(world.probs(heads)[1] - value).max() < 0.05
+    start = float(logit(1 - TABLE_MARGIN))
+    balance = brentq(lambda b: 400 * expit(-(start + b)) - 2 * 0.3 * b, 0, 50)
+    np.testing.assert_allclose(heads.useful_bias, balance if value else -balance, atol=0.1)
 
 
 def test_a_strong_penalty_leaves_the_averages_of_the_intents_between_candidates(world: World) -> None:

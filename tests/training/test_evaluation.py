@@ -83,6 +83,15 @@ def test_intervals_hold_the_value_and_narrow_with_more_requests(n: int) -> None:
             assert high - low < 0.15
 
 
+def test_an_interval_holds_the_value_though_every_resample_is_further_from_calibrated() -> None:
+    """Of ten that are said to be useful with 30 %, exactly three are; a resample seldom holds just as many of each."""
+    said = np.repeat(np.arange(1, 10) / 10, 10)
+    value, low, high = useful_scores(np.tile(np.arange(10) / 10, 9) < said - 1e-9, said)["calibration_error"]
+    assert value == pytest.approx(0)
+    assert low == value
+    assert high > 0.01
+
+
 def test_intent_accuracy_has_its_wilson_interval() -> None:
     intent = np.array(["chat"] * 6 + ["code"] * 3 + [""], dtype=object)
     probs = np.tile([0.8, 0.2], (10, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import platform
 import tempfile
@@ -240,6 +241,7 @@ def _tune(
         n_trials=options.trials,
         seed=options.seed,
         storage=options.storage,
+        study_name=None if options.storage is None else _study_name(tune, spec, options),
         progress=lambda done, total: say("tune", done, total),
     )
     codes = labels.codes[at]
@@ -259,6 +261,12 @@ def _tune(
         },
     }
     return found, evidence
+
+
+def _study_name(tune: Outcomes, spec: RoutingSpec, options: FitOptions) -> str:
+    """Return a name that the same requests, spec and seed have again: a fit that was cut off resumes its own study."""
+    digest = hashlib.sha256(request_hashes(tune).tobytes() + spec.to_yaml().encode())
+    return f"pointsman-{digest.hexdigest()[:16]}-seed-{options.seed}"
 
 
 def _kept(report: dict[str, Any]) -> dict[str, Any]:

@@ -29,7 +29,10 @@ def add_arguments(parser: ArgumentParser) -> None:
         default="transformer",
         help="transformer (the packaged MiniLM, default), or the path or hub name of a sentence-transformers model",
     )
-    parser.add_argument("--storage", help="Optuna storage URL, for example sqlite:///study.db (default: in memory)")
+    parser.add_argument(
+        "--storage",
+        help="Optuna storage URL, for example sqlite:///study.db: a fit cut off resumes (default: in memory)",
+    )
     parser.add_argument(
         "--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)"
     )
