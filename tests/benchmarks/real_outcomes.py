@@ -1,6 +1,6 @@
 """The README's table on real outcomes: `pointsman spec`, `fit` and `replay` on each outcome set, split by time.
 
-    python tests/benchmarks/real_outcomes.py [--readme README.md] [--sets NAME ...] [--data DIR] [--trials N]
+    python tests/benchmarks/real_outcomes.py [--readme README.md] [--sets NAME ...] [--data DIR] [--cache DIR]
 
 Each set is cut by arrival: the first 60 % of the requests fit the bundle, the last 40 % are replayed. The command line
 is run as a user runs it. Without --readme the tables are printed only.
@@ -34,13 +34,15 @@ def main() -> None:
     parser.add_argument("--sets", nargs="*")
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--readme", type=Path)
+    parser.add_argument("--cache", type=Path, help="keep the embeddings here for the next run")
     args = parser.parse_args()
     folder = args.data / "routing"
     if not folder.is_dir():
         sys.exit(f"{folder}: no outcome sets there; set POINTSMAN_DATA or --data")
     names = args.sets or sorted(path.parent.name for path in folder.glob("*/traces.parquet"))
     with tempfile.TemporaryDirectory() as work:
-        reports = {name: measure(folder / name, Path(work), args.trials) for name in names}
+        cache = args.cache or Path(work) / "cache"
+        reports = {name: measure(folder / name, Path(work), cache, args.trials) for name in names}
     text = render(reports)
     sys.stdout.write(text)
     if args.readme:
@@ -49,7 +51,7 @@ def main() -> None:
         args.readme.write_text(f"{before}{MARK}\n{text}{END}{after}", encoding="utf-8")
 
 
-def measure(source: Path, work: Path, trials: int) -> dict[str, Any]:
+def measure(source: Path, work: Path, cache: Path, trials: int) -> dict[str, Any]:
     """Fit on the first 60 % of a set and replay the rest; return the replay's report."""
     name = source.name
     traces = pd.read_parquet(source / "traces.parquet")
@@ -64,7 +66,7 @@ def measure(source: Path, work: Path, trials: int) -> dict[str, Any]:
     run("spec", "--traces", seen, "--prices", source / "candidates.csv", "--out", spec, "--modelled", *modelled)
     started = time.monotonic()
     store = f"sqlite:///{work / 'mlflow.db'}"
-    fit_options = ("--trials", trials, "--tracking-uri", store, "--cache", work / "cache")
+    fit_options = ("--trials", trials, "--tracking-uri", store, "--cache", cache)
     run("fit", "--traces", seen, "--spec", spec, "--out", bundle, *fit_options, allowed=(0, 1))
     seconds = time.monotonic() - started
     run("replay", "--bundle", bundle, "--traces", unseen, "--spec", spec, "--json", report, allowed=(0, 1))

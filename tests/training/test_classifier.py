@@ -271,6 +271,7 @@ def test_a_request_is_judged_by_heads_that_never_saw_its_labels(flipped: int, wo
     own = world.folds == world.folds[flipped]
     np.testing.assert_array_equal(plain.useful_probs[own], other.useful_probs[own])
     np.testing.assert_array_equal(plain.intent_probs[own], other.intent_probs[own])
+    np.testing.assert_array_equal(plain.intent_useful[own], other.intent_useful[own])
     assert (plain.useful_probs[~own] != other.useful_probs[~own]).any()
 
 

@@ -230,6 +230,8 @@ class CrossFit:
         Fitted on the whole learn slice, calibrated.
     intent_probs, useful_probs : (n, k), (n, m) float array
         Out of fold, with the same temperatures.
+    intent_useful : (n, m) float array
+        The intents' expected average usefulness, out of fold: an average that held the request itself would flatter it.
     deviation : float
         The penalty chosen.
     advantage_error : dict of float to float
@@ -239,6 +241,7 @@ class CrossFit:
     heads: Heads
     intent_probs: Floats
     useful_probs: Floats
+    intent_useful: Floats
     deviation: float
     advantage_error: dict[float, float]
 
@@ -292,6 +295,7 @@ def cross_fit(
     best = min(errors, key=lambda deviation: (errors[deviation], -deviation))  # where nothing tells, the most careful
     heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(lexicon, *learn).heads_, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
+    intent_useful = np.empty(useful.shape)
     for fold, out_of_fold in fitted[best].items():
         at = folds == fold
         same = replace(
@@ -299,9 +303,10 @@ def cross_fit(
         )
         part_of = features.take(at)
         intent_probs[at], useful_probs[at] = same(part_of.embeddings, part_of.pieces)
+        intent_useful[at] = intent_probs[at] @ same.table
     if progress is not None:
         progress(len(names) + 1, len(names) + 1)
-    return CrossFit(heads, intent_probs, useful_probs, best, errors)
+    return CrossFit(heads, intent_probs, useful_probs, intent_useful, best, errors)
 
 
 def advantage_error(probs: Floats, useful: Floats) -> float:

@@ -228,6 +228,8 @@ def _tune(
     tune = learn.take(at)
     facts = facts_of(tune)
     beliefs = believe(crossed.intent_probs[at], crossed.useful_probs[at], facts, draft)
+    # The draft's averages hold these very requests; the search must see what requests to come will see.
+    beliefs = replace(beliefs, intent_useful=crossed.intent_useful[at].T.astype(np.float32))
     baseline = spec.baseline
     if baseline == BEST_SINGLE:
         baseline = tune.models[int(tune.useful.mean(axis=0).argmax())]
