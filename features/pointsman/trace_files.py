@@ -146,6 +146,11 @@ class _CsvRecords:
 
 
 def _read_parquet(file: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as stored:  # pandas would notice a damaged text only where it is used
+        for batch in stored.iter_batches():
+            batch.validate(full=True)
     return pd.read_parquet(file, dtype_backend="numpy_nullable"), pd.DataFrame()
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pointsman.errors import TraceError
@@ -532,6 +532,7 @@ class TestFiles:
 
     @settings(max_examples=30, deadline=None)
     @given(st.integers(0, 10**6), st.binary(min_size=1, max_size=8))
+    @example(24, b"\x80")  # a damaged text
     def test_a_damaged_parquet_is_an_error_or_a_table(
         self, tmp_path_factory: pytest.TempPathFactory, at: int, data: bytes
     ) -> None:
