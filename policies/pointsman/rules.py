@@ -80,7 +80,7 @@ class ValueRule:
         chosen = np.zeros(best.shape, dtype=np.intp)
         for index in range(1, len(score)):
             better = (score[index] > best) & eligible[index]
-            chosen[better] = index
+            np.copyto(chosen, index, where=better)
             np.copyto(best, score[index], where=better)
         return chosen
 
@@ -120,18 +120,17 @@ class LadderRule:
 
     def choose(self, useful: Floats, cost_usd: Floats, late: Floats, eligible: NDArray[np.bool_]) -> NDArray[np.intp]:  # noqa: ARG002
         """Return the first candidate, cheap to dear, that clears its threshold."""
-        punctual = eligible & (late <= self.max_p_late)
-        usable = np.where(punctual.any(axis=0), punctual, eligible)
-        best = np.where(usable[0], useful[0], -np.inf)
-        chosen = np.zeros(best.shape, dtype=np.intp)
-        for index in range(1, len(useful)):
-            better = (useful[index] > best) & usable[index]
-            chosen[better] = index
-            np.copyto(best, useful[index], where=better)
+        usable = eligible
+        if self.max_p_late < 1:
+            punctual = eligible & (late <= self.max_p_late)
+            usable = punctual | (eligible & ~punctual.any(axis=0))
+        chosen = np.full(useful.shape[1], -1, dtype=np.int16)  # narrow while it is written again and again
         thresholds = list(self.min_p_useful.values())
         for index in range(len(useful) - 1, -1, -1):
-            chosen[usable[index] & (useful[index] >= thresholds[index])] = index
-        return chosen
+            np.copyto(chosen, index, where=usable[index] & (useful[index] >= thresholds[index]))
+        rest = np.flatnonzero(chosen < 0)
+        chosen[rest] = np.where(usable[:, rest], useful[:, rest], -np.inf).argmax(axis=0)
+        return chosen.astype(np.intp)
 
     def check(self, models: tuple[str, ...]) -> None:
         """Raise BundleError where a threshold is out of range or a candidate has none."""
