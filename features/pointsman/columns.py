@@ -82,6 +82,8 @@ COLUMNS: dict[str, Column] = {
     "intent": Column("text", "what the user wanted"),
     "modality": Column("text", "what the request carries (missing: text)", allowed=("text", "image", "audio")),
     "context_tokens": Column("integer", "history and documents beyond the prompt", low=0, high=_BILLION),
+    "conversation_id": Column("text", "the conversation the request belongs to"),
+    "user_id": Column("text", "who asked; a pseudonym will do"),
     "chosen": Column("flag", "production really served this row"),
     "propensity": Column("number", "probability with which production chose it", low=0, high=1),
 }

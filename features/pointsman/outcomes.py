@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,12 +35,20 @@ class Outcomes:
         Beyond the prompt; 0 where the traces do not say.
     models : tuple of str
         Names of the columns.
-    useful, cost_usd, latency_ms, hallucinated : (n, m) float64 array
+    useful, cost_usd, latency_ms, hallucinated, output_tokens : (n, m) float64 array
         NaN where the candidate did not answer the request, or the trace does not say.
     failure : (n, m) object array
         "" where the answer came, else ``timeout`` or ``error``.
     logged : (n,) intp array
         Column that production served, -1 where unknown.
+    propensity : (n,) float64 array
+        Probability, 0 to 1, with which production chose what it served; NaN where unknown.
+    cluster : (n,) object array
+        ``user:ID`` or else ``conversation:ID``, whose requests are alike; "" where neither is known: a cluster of its
+        own.
+    late : (n, m) float64 array or None
+        Where outcomes are estimated from logs (see `pointsman.estimated`): whether the answer is later than the limit,
+        estimated too. None where outcomes are known.
     """
 
     request_id: NDArray[np.object_]
@@ -54,8 +62,17 @@ class Outcomes:
     cost_usd: Floats
     latency_ms: Floats
     hallucinated: Floats
+    output_tokens: Floats
     failure: NDArray[np.object_]
     logged: NDArray[np.intp]
+    propensity: Floats = field(default_factory=lambda: np.array(np.nan))
+    cluster: NDArray[np.object_] = field(default_factory=lambda: np.array("", dtype=object))
+    late: Floats | None = None
+
+    def __post_init__(self) -> None:
+        """Let a propensity or a cluster that is not given be unknown for each request."""
+        for name in ("propensity", "cluster"):
+            object.__setattr__(self, name, np.broadcast_to(getattr(self, name), self.logged.shape))
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -73,7 +90,7 @@ class Outcomes:
 
     def take(self, at: Any) -> Outcomes:
         """Return the requests at an index or mask, in that order."""
-        parts = {key: value if key == "models" else value[at] for key, value in vars(self).items()}
+        parts = {key: value if key == "models" or value is None else value[at] for key, value in vars(self).items()}
         return Outcomes(**parts)
 
     def reorder(self, models: Sequence[str]) -> Outcomes:
@@ -93,7 +110,8 @@ def outcomes_of(
 ) -> Outcomes:
     """Spread a validated trace table over its candidates, the requests in order of time and then of id.
 
-    A request's time is its earliest row's; its intent, modality and context are the first known, by time, of its rows.
+    A request's time is its earliest row's; its intent, modality, context, conversation and user are the first known, by
+    time, of its rows.
 
     Parameters
     ----------
@@ -140,6 +158,9 @@ def outcomes_of(
     logged = np.full(n, -1, dtype=np.intp)
     chosen = rows["chosen"].fillna(False).to_numpy(dtype=bool)
     logged[at[0][chosen]] = at[1][chosen]
+    stated = spread(rows["propensity"])
+    # A request with one row, on which nobody says `chosen`, was served by that row.
+    propensity = stated[np.arange(n), np.where(logged >= 0, logged, np.isfinite(stated).argmax(axis=1))]
     return Outcomes(
         request_id=heads.index.to_numpy(dtype=object),
         prompt=heads["prompt"].to_numpy(dtype=object),
@@ -152,8 +173,11 @@ def outcomes_of(
         cost_usd=spread(full_cost_usd(rows, prices)),
         latency_ms=latency,
         hallucinated=spread(rows["hallucinated"]),
+        output_tokens=spread(rows["output_tokens"]),
         failure=failure,
         logged=logged,
+        propensity=propensity,
+        cluster=_clusters(heads),
     )
 
 
@@ -163,12 +187,18 @@ _TIMEOUT = frozenset({"timeout", "timed_out", "timed out", "timedout", "deadline
 
 def _heads(rows: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
     """Return what is known of each request that has a row of a candidate, in order of time."""
-    facts = ["timestamp", "prompt", "intent", "modality", "context_tokens"]
+    facts = ["timestamp", "prompt", "intent", "modality", "context_tokens", "conversation_id", "user_id"]
     asked = rows.loc[rows["model"].isin(models), "request_id"].unique()
     told = rows.loc[rows["request_id"].isin(asked), ["request_id", *facts]]
     told = told.sort_values(["timestamp", "request_id"], kind="stable")
     heads = told.groupby("request_id", sort=False)[facts].first()
     return heads.set_axis(pd.Index(heads.index.to_numpy(dtype=object)))
+
+
+def _clusters(heads: pd.DataFrame) -> NDArray[np.object_]:
+    """Return the user, or else the conversation, of each request, (n,); "" where neither is known."""
+    user, conversation = (kind + ":" + heads[f"{kind}_id"].astype("string") for kind in ("user", "conversation"))
+    return user.fillna(conversation).fillna("").to_numpy(dtype=object)
 
 
 def _failures(status: pd.Series) -> NDArray[np.object_]:

@@ -6,17 +6,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import beta, norm
+from scipy.stats import norm
 
+from pointsman.bounds import share_upper
 from pointsman.replay import COLUMNS, ROUNDING, Served
 from pointsman.spec import RelativeRate, RoutingSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from pointsman.outcomes import Outcomes
 
-__all__ = ["LATE_SHARE", "Check", "Evaluation", "Objective", "checks"]
+__all__ = ["LATE_SHARE", "Check", "Evaluation", "Measure", "Objective", "checks", "measures"]
 
 LATE_SHARE = 0.05
 """``P95 ≤ L`` is the same as «at most 5 % of the requests are later than L»; the share adds up over requests."""
@@ -42,6 +45,12 @@ class Check:
         The measured value keeps the limit; whether that is proven is `certified`.
     unit : str
         For people.
+    error : float
+        Standard error of the value.
+    low : float
+        The value at the spec's confidence, one-sided, on the favourable side.
+    scale : float
+        The constraint's own scale.
     """
 
     name: str
@@ -51,6 +60,13 @@ class Check:
     slack: float
     held: bool
     unit: str
+    error: float
+    low: float
+    scale: float = 1.0
+
+    def excess(self, distance: float) -> float:
+        """Return how far the value, plus so many standard errors, is beyond the limit, on the constraint's scale."""
+        return (self.value + distance * self.error - self.limit) / self.scale
 
     @property
     def certified(self) -> bool:
@@ -59,12 +75,81 @@ class Check:
 
     @property
     def verdict(self) -> str:
-        """``certified``, ``held`` (measured, not proven) or ``broken``."""
-        return "certified" if self.certified else "held" if self.held else "broken"
+        """Say what these requests prove.
+
+        ``certified``: the bound keeps the limit. ``held``: the measured value does. ``missed``: it does not, by no more
+        than chance explains. ``broken``: by more than that.
+        """
+        if self.certified:
+            return "certified"
+        return "held" if self.held else "missed" if self.low <= self.limit else "broken"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the check as plain JSON values."""
         return {**vars(self), "verdict": self.verdict}
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """What a constraint is measured by: a mean over requests that must not pass a limit.
+
+    Attributes
+    ----------
+    name, unit : str
+        See `Check`.
+    values : (n,) float array
+        Of the requests of which it is known.
+    limit : float
+    ends : tuple of float or None
+        Least and largest value that there can be; None where it is not known.
+    is_share : bool
+        Every value is 0 or 1.
+    scale : float
+        What counts as 1 when constraints are weighed against each other.
+    untouched : bool
+        No request can have lost anything, by design.
+    known : (requests,) bool array or None
+        Which requests the values are of; None for all.
+    """
+
+    name: str
+    unit: str
+    values: NDArray[np.float64]
+    limit: float
+    ends: tuple[float, float] | None
+    is_share: bool = False
+    scale: float = 1.0
+    untouched: bool = False
+    known: NDArray[np.bool_] | None = None
+
+
+def measures(served: Served, before: Served, spec: RoutingSpec) -> Iterator[Measure]:
+    """Give what each constraint of the spec is measured by, on n requests; `before` is the baseline's."""
+    want, one = spec.constraints, (0.0, 1.0)
+    if want.p95_latency_ms is not None:
+        unit = "share later than the limit"
+        if served.late is None:
+            late = (served.latency_ms > want.p95_latency_ms).astype(np.float64)
+            yield Measure("p95_latency_ms", unit, late, LATE_SHARE, one, is_share=True)
+        else:
+            yield Measure("p95_latency_ms", unit, served.late, LATE_SHARE, None)
+    if isinstance(want.useful_rate, RelativeRate):
+        loss, limit = before.useful - served.useful, want.useful_rate.margin
+        ends = None if served.late is not None else (-1.0, 1.0)
+        untouched = _untouched(served, before, loss)
+        yield Measure("useful_rate", "loss of usefulness", loss, limit, ends, untouched=untouched)
+    elif want.useful_rate is not None:
+        useless, limit = 1 - served.useful, 1 - want.useful_rate
+        yield Measure("useful_rate", "share useless", useless, limit, None if served.late is not None else one)
+    if want.hallucination_rate is not None:
+        known = np.isfinite(served.hallucinated)
+        values, unit, real = served.hallucinated[known], "share hallucinated", served.late is None
+        ends = one if real else None
+        yield Measure("hallucination_rate", unit, values, want.hallucination_rate, ends, is_share=real, known=known)
+    if want.budget_usd_per_day is not None and spec.requests_per_month is not None:
+        limit = want.budget_usd_per_day
+        daily = served.cost_usd * (spec.requests_per_month / 30)
+        yield Measure("budget_usd_per_day", "USD a day", daily, limit, None, scale=limit)
 
 
 def checks(served: Served, before: Served, spec: RoutingSpec) -> tuple[Check, ...]:
@@ -75,28 +160,11 @@ def checks(served: Served, before: Served, spec: RoutingSpec) -> tuple[Check, ..
     relative, and for the budget. Usefulness counts one imagined request more at either end of its scale (Agresti and
     Caffo 2000; Bonett and Price 2012 for pairs): a few requests that all went alike prove little.
     """
-    want, found = spec.constraints, []
-    confidence = want.confidence
-    if want.p95_latency_ms is not None:
-        late = served.latency_ms > want.p95_latency_ms
-        unit = "share later than the limit"
-        found.append(_share("p95_latency_ms", int(late.sum()), len(late), LATE_SHARE, confidence, unit))
-    if isinstance(want.useful_rate, RelativeRate):
-        loss, limit, unit = before.useful - served.useful, want.useful_rate.margin, "loss of usefulness"
-        most = 0.0 if _untouched(served, before, loss) else 1.0
-        found.append(_mean("useful_rate", loss, limit, confidence, unit, ends=(-1.0, 1.0), most=most))
-    elif want.useful_rate is not None:
-        useless, limit = 1 - served.useful, 1 - want.useful_rate
-        found.append(_mean("useful_rate", useless, limit, confidence, "share useless", ends=(0.0, 1.0), most=1.0))
-    if want.hallucination_rate is not None:
-        known = served.hallucinated[np.isfinite(served.hallucinated)]
-        limit, unit = want.hallucination_rate, "share hallucinated"
-        found.append(_share("hallucination_rate", int(known.sum()), len(known), limit, confidence, unit))
-    if want.budget_usd_per_day is not None and spec.requests_per_month is not None:
-        daily = served.cost_usd * (spec.requests_per_month / 30)
-        limit = want.budget_usd_per_day
-        found.append(_mean("budget_usd_per_day", daily, limit, confidence, "USD a day", scale=limit))
-    return tuple(found)
+    confidence = spec.constraints.confidence
+    return tuple(
+        _share(measure, confidence) if measure.is_share else _mean(measure, confidence)
+        for measure in measures(served, before, spec)
+    )
 
 
 def _untouched(served: Served, before: Served, loss: NDArray[np.float64]) -> bool:
@@ -107,32 +175,33 @@ def _untouched(served: Served, before: Served, loss: NDArray[np.float64]) -> boo
     return bool((same | (before.useful == 0)).all())
 
 
-def _share(name: str, count: int, n: int, limit: float, confidence: float, unit: str) -> Check:
+def _share(measure: Measure, confidence: float) -> Check:
     """Bound a share from above by Clopper and Pearson."""
-    bound = 1.0 if count >= n else float(beta.ppf(confidence, count + 1, n - count))
-    value = count / n if n else 1.0
-    return Check(name, value, bound, limit, bound - limit, value <= limit + ROUNDING, unit)
+    count, n = int(measure.values.sum()), len(measure.values)
+    bound, value = share_upper(count, n, confidence), count / n if n else 1.0
+    error = float(np.sqrt((count + 1) * (n - count + 1) / (n + 2) ** 3))  # Agresti and Caffo: never 0
+    return _check(measure, value, bound, error, confidence)
 
 
-def _mean(
-    name: str,
-    values: NDArray[np.float64],
-    limit: float,
-    confidence: float,
-    unit: str,
-    ends: tuple[float, ...] = (),
-    most: float = float("inf"),
-    scale: float = 1.0,
-) -> Check:
-    """Bound a mean, known to be `most` at most, by the normal law, with one more imagined value at each of the ends."""
+def _mean(measure: Measure, confidence: float) -> Check:
+    """Bound a mean by the normal law, with one more imagined value at each of the ends, where it has ends."""
+    values, ends = measure.values, measure.ends or ()
     value, n = float(values.mean()), len(values) + len(ends)
     centre = (value * len(values) + sum(ends)) / n
     apart = values - centre
     squares = float(apart @ apart) + sum((end - centre) ** 2 for end in ends)
     # One value alone tells nothing of the spread: it is taken to be as large as the value.
     spread = np.sqrt(squares / (n - 1)) if n > 1 else abs(value)
+    error = 0.0 if measure.untouched else float(spread / np.sqrt(n))
+    most = 0.0 if measure.untouched else ends[1] if ends else float("inf")
     bound = min(float(centre + norm.ppf(confidence) * spread / np.sqrt(n)), most)
-    return Check(name, value, bound, limit, (bound - limit) / scale, value <= limit + ROUNDING * scale, unit)
+    return _check(measure, value, bound, error, confidence)
+
+
+def _check(measure: Measure, value: float, bound: float, error: float, confidence: float) -> Check:
+    limit, scale = measure.limit, measure.scale
+    held, low = value <= limit + ROUNDING * scale, value - float(norm.ppf(confidence)) * error
+    return Check(measure.name, value, bound, limit, (bound - limit) / scale, held, measure.unit, error, low, scale)
 
 
 @dataclass(frozen=True)
@@ -181,7 +250,8 @@ class Objective:
     def __init__(self, outcomes: Outcomes, before: Served, spec: RoutingSpec) -> None:
         self.before = before
         self.spec = spec
-        self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in COLUMNS}
+        names = COLUMNS if outcomes.late is None else (*COLUMNS, "late")
+        self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in names}
         self._rows = np.arange(len(outcomes))
 
     def served(self, chosen: NDArray[np.intp]) -> Served:

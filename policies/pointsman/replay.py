@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from pointsman.outcomes import Outcomes
 from pointsman.spec import AS_LOGGED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from pointsman.policy import Policy
 
@@ -47,6 +47,9 @@ class Served:
     ----------
     useful, cost_usd, latency_ms, hallucinated : (n,) float64 array
         `hallucinated` is NaN where unknown.
+    late : (n,) float64 array or None
+        Estimated, where outcomes are estimated from logs: whether the answer is later than the limit. None where the
+        latency itself is known.
     weight : (n,) float64 array or None
         Rows of a mixture count by weight; None for one each. A mixture of p candidates holds all requests p times over,
         in the same order.
@@ -57,12 +60,26 @@ class Served:
     latency_ms: Floats
     hallucinated: Floats
     weight: Floats | None = None
+    late: Floats | None = None
 
     @classmethod
     def by(cls, outcomes: Outcomes, chosen: NDArray[np.intp]) -> Served:
         """Give each request its chosen candidate's outcome."""
         rows = np.arange(len(chosen))
-        return cls(**{name: getattr(outcomes, name)[rows, chosen] for name in COLUMNS})
+        late = None if outcomes.late is None else outcomes.late[rows, chosen]
+        return cls(**{name: getattr(outcomes, name)[rows, chosen] for name in COLUMNS}, late=late)
+
+    def take(self, at: Any) -> Served:
+        """Return the requests of an index or mask; not of a mixture."""
+        late = None if self.late is None else self.late[at]
+        return Served(**{name: getattr(self, name)[at] for name in COLUMNS}, late=late)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Served]) -> Served:
+        """Put requests one after the other; not of mixtures."""
+        late = [part.late for part in parts if part.late is not None]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
+        return cls(**columns, late=np.concatenate(late) if late else None)
 
     @property
     def requests(self) -> int:
@@ -84,8 +101,8 @@ class Served:
             "useful_rate": useful / count,
             "cost_usd": cost,
             "cost_per_useful": cost / useful if useful > 0 else None,
-            "p50_ms": quantile(self.latency_ms, 0.5, self.weight),
-            "p95_ms": quantile(self.latency_ms, 0.95, self.weight),
+            "p50_ms": None if self.late is not None else quantile(self.latency_ms, 0.5, self.weight),
+            "p95_ms": None if self.late is not None else quantile(self.latency_ms, 0.95, self.weight),
             "hallucination_rate": hallucinated,
             "cost_usd_per_month": None if requests_per_month is None else cost / count * requests_per_month,
         }
@@ -203,7 +220,8 @@ def baselines(
     known = any(name in assignment or (name and OTHER_INTENT in assignment) for name in intents)
     by_intent = assigned_columns(outcomes, intents, assignment, default)
     found["best_per_intent"] = Served.by(outcomes, by_intent) if known else None
-    found["oracle"] = Served.by(outcomes, _oracle(outcomes))
+    # Whoever knew the outcomes would also know the errors of their estimates.
+    found["oracle"] = Served.by(outcomes, _oracle(outcomes)) if outcomes.late is None else None
     return found
 
 
@@ -243,5 +261,4 @@ def _mixture(outcomes: Outcomes, low: int, high: int, share: float) -> Served:
     if share in {0.0, 1.0} or low == high:
         return _always(outcomes, high if share == 0.0 else low)
     first, second = _always(outcomes, low), _always(outcomes, high)
-    rows = {name: np.concatenate([getattr(first, name), getattr(second, name)]) for name in COLUMNS}
-    return Served(**rows, weight=np.repeat([share, 1 - share], len(outcomes)))
+    return replace(Served.joined((first, second)), weight=np.repeat([share, 1 - share], len(outcomes)))

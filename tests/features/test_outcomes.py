@@ -30,12 +30,15 @@ def r(request: str, model: str, **cells: Any) -> dict[str, Any]:
 
 
 def test_each_answer_stands_at_its_request_and_candidate_and_unknown_stays_nan() -> None:
-    found = outcomes_of(rows(r("x", "b", latency_ms=7, useful=0.5), r("y", "a", useful=None), r("y", "b")), FREE)
+    found = outcomes_of(
+        rows(r("x", "b", latency_ms=7, useful=0.5, output_tokens=3), r("y", "a", useful=None), r("y", "b")), FREE
+    )
     assert found.models == ("a", "b")
     assert found.request_id.tolist() == ["x", "y"]
     np.testing.assert_array_equal(found.latency_ms, [[NAN, 7], [10, 10]])
     np.testing.assert_array_equal(found.useful, [[NAN, 0.5], [NAN, 1]])
     np.testing.assert_array_equal(found.hallucinated, np.full((2, 2), NAN))
+    np.testing.assert_array_equal(found.output_tokens, [[NAN, 3], [NAN, NAN]])
     assert found.answered.tolist() == [[False, True], [False, True]]
     assert found.complete.tolist() == [False, False]
     assert found.logged.tolist() == [-1, -1]
@@ -59,6 +62,21 @@ def test_requests_are_in_order_of_their_earliest_time_then_id() -> None:
     assert found.request_id.tolist() == ["y", "x", "z"]
     assert found.timestamp.astype("datetime64[D]").astype(str).tolist() == ["2026-01-01", "2026-01-05", "2026-01-05"]
     assert found.timestamp.dtype == np.dtype("datetime64[us]")
+
+
+def test_a_requests_cluster_is_its_user_or_else_its_conversation() -> None:
+    table = rows(
+        r("v", "a", user_id=7, conversation_id="c"),
+        r("w", "a", conversation_id="c"),
+        r("x", "a", user_id=" ", conversation_id=""),
+        r("y", "a"),
+        r("y", "b", user_id="c"),
+    )
+    found = outcomes_of(table, FREE)
+    assert found.cluster.tolist() == ["user:7", "conversation:c", "", "user:c"]
+    assert found.take([1, 0]).cluster.tolist() == ["conversation:c", "user:7"]
+    assert found.reorder(["b"]).cluster.tolist() == found.cluster.tolist()
+    assert outcomes_of(rows(r("x", "a"), r("y", "b")), FREE).cluster.tolist() == ["", ""]
 
 
 def test_the_table_need_not_be_sorted() -> None:

@@ -149,7 +149,13 @@ def test_the_budget_is_for_a_day_of_the_traffic(make_served: MakeServed, make_sp
     assert check.value == pytest.approx(200)
     assert check.bound == pytest.approx(200 + ONE_SIDED_95 * 100 / math.sqrt(3))
     assert check.slack == pytest.approx(check.bound / 250 - 1)
-    assert [budget(limit).verdict for limit in (199, 200, 250, 300)] == ["broken", "held", "held", "certified"]
+    assert [budget(limit).verdict for limit in (99, 199, 200, 250, 300)] == [
+        "broken",
+        "missed",
+        "held",
+        "held",
+        "certified",
+    ]
 
 
 def test_one_request_proves_no_budget(make_served: MakeServed, make_spec: MakeSpec) -> None:
@@ -172,8 +178,20 @@ def test_checks_are_plain_json(make_served: MakeServed, make_spec: MakeSpec) -> 
     assert [check.name for check in found] == list(everything)
     for check in found:
         document = json.loads(json.dumps(check.to_dict(), allow_nan=False))
-        assert document["verdict"] in {"certified", "held", "broken"}
-        assert set(document) == {"name", "value", "bound", "limit", "slack", "held", "unit", "verdict"}
+        assert document["verdict"] in {"certified", "held", "missed", "broken"}
+        assert set(document) == {
+            "name",
+            "value",
+            "bound",
+            "limit",
+            "slack",
+            "held",
+            "unit",
+            "verdict",
+            "error",
+            "low",
+            "scale",
+        }
     assert checks(served, served, make_spec()) == ()
 
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pointsman.decide import believe
+from pointsman.decide import Reading, believe
 from pointsman.errors import TraceError
 from pointsman.outcomes import Outcomes
 from pointsman.policy import Fallback, Policy
@@ -112,7 +112,7 @@ def chain(outcomes: Outcomes, policy: Policy) -> Outcomes:
     """Fold the fallbacks in, with beliefs that send every request to the first intent."""
     facts = facts_of(outcomes)
     probs = np.eye(len(policy.intents))[np.zeros(len(outcomes), dtype=int)]
-    beliefs = believe(probs, np.full((len(outcomes), len(policy.models)), 0.5), facts, policy)
+    beliefs = believe(Reading(probs, np.full((len(outcomes), len(policy.models)), 0.5)), facts, policy)
     return with_fallbacks(outcomes, beliefs, facts, policy)
 
 

@@ -1,0 +1,185 @@
+"""Tuning with a certificate: the rules found are put in order from careful to bold and tested on other requests.
+
+The order is by distance: how many standard errors a rule keeps from every limit on the requests that it was tuned on.
+With few requests the whole search is repeated in folds, so that every request serves both search and certificate:
+what is tested is then the search at each distance (Bayle, Bayle, Janson and Mackey 2020, «Cross-validation confidence
+intervals for test error»), and what is exported is its result on all folds together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pointsman.certificate import Certificate, fixed_sequence
+from pointsman.decide import Beliefs, decide
+from pointsman.objective import Objective
+from pointsman.replay import Served
+from pointsman.resample import units_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
+
+    from pointsman.outcomes import Outcomes
+    from pointsman.rules import Rule
+    from pointsman.spec import RoutingSpec
+    from pointsman.tried import Tried
+
+__all__ = ["DISTANCES", "MANY", "Known", "Step", "certify", "cross_fitted", "path"]
+
+DISTANCES = tuple(float(distance) for distance in np.arange(4.0, -0.01, -0.25))
+"""Distances from the limits that are tested, in standard errors, from careful to bold."""
+
+MANY = 20_000
+"""Requests of the certify slice from which on it certifies alone, exactly; folds serve where there are fewer."""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Requests whose outcome is known for every candidate.
+
+    Attributes
+    ----------
+    beliefs : Beliefs
+        Of n requests, by heads that never saw them.
+    outcomes : Outcomes
+        With fallbacks folded in, columns in the policy's order.
+    before : Served
+        What the baseline got.
+    """
+
+    beliefs: Beliefs
+    outcomes: Outcomes
+    before: Served
+
+    def __len__(self) -> int:
+        """Return the number of requests."""
+        return len(self.outcomes)
+
+    def take(self, at: NDArray[Any]) -> Known:
+        """Return the requests of a mask or an index."""
+        return Known(self.beliefs.take(at), self.outcomes.take(at), self.before.take(at))
+
+    def objective(self, spec: RoutingSpec) -> Objective:
+        """Return the objective on these requests."""
+        return Objective(self.outcomes, self.before, spec)
+
+    def served(self, rule: Rule) -> Served:
+        """Return what the requests get by a rule."""
+        return Served.by(self.outcomes, decide(self.beliefs, rule))
+
+
+@dataclass(frozen=True)
+class Step:
+    """A rule and the distance it keeps from every limit where it was tuned."""
+
+    distance: float
+    rule: Rule
+
+
+def path(tried: Sequence[Tried]) -> list[Step]:
+    """Return the best rule at each distance that any rule keeps, from careful to bold; empty where none keeps any."""
+    costs, beyond = _table(tried)
+    steps = []
+    for distance in DISTANCES:
+        kept = (beyond(distance) <= 0).all(axis=1)
+        if kept.any():
+            steps.append(Step(distance, tried[int(np.where(kept, costs, np.inf).argmin())].rule))
+    return steps
+
+
+def _nearest(tried: Sequence[Tried], distance: float) -> Rule:
+    """Return the best rule at a distance; where none keeps it, the one that comes nearest."""
+    costs, beyond = _table(tried)
+    missed = np.maximum(beyond(distance), 0).sum(axis=1)
+    return tried[int(np.lexsort((costs, missed))[0])].rule
+
+
+def _table(tried: Sequence[Tried]) -> tuple[NDArray[np.float64], Callable[[float], NDArray[np.float64]]]:
+    """Return the objective of t rules, (t,), and how far each is beyond each limit at a distance, (t, constraints)."""
+    costs = np.array([one.evaluation.cost_per_useful for one in tried])
+    nought, unit = (
+        np.array([[check.excess(distance) for check in one.evaluation.checks] for one in tried]).reshape(len(tried), -1)
+        for distance in (0.0, 1.0)
+    )
+    return costs, lambda distance: nought + distance * (unit - nought)
+
+
+def cross_fitted(
+    known: Known,
+    folds: NDArray[np.intp],
+    steps: Sequence[Step],
+    search: Callable[[Known], Sequence[Tried]],
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[list[Served], Known]:
+    """Serve every request by the rule that the search finds without its fold, at the distance of each step.
+
+    Parameters
+    ----------
+    known : Known
+        n requests.
+    folds : (n,) int array
+    steps : sequence of Step
+    search : callable
+        The same search that found the steps, on other requests.
+    progress : callable, optional
+        Called with (folds done, folds in all).
+
+    Returns
+    -------
+    list of Served, Known
+        By each step; and the requests, in the same order.
+    """
+    names = np.unique(folds)
+    served: list[list[Served]] = [[] for _ in steps]
+    for done, fold in enumerate(names):
+        if progress is not None:
+            progress(done, len(names))
+        tried, outside = search(known.take(folds != fold)), known.take(folds == fold)
+        for step, parts in zip(steps, served, strict=True):
+            parts.append(outside.served(_nearest(tried, step.distance)))
+    if progress is not None:
+        progress(len(names), len(names))
+    return [Served.joined(parts) for parts in served], known.take(np.argsort(folds, kind="stable"))
+
+
+def certify(
+    steps: Sequence[Step],
+    later: Sequence[Known],
+    spec: RoutingSpec,
+    earlier: tuple[Sequence[Served], Known] | None = None,
+    seed: int = 0,
+) -> Certificate:
+    """Test the steps on requests that found none of them: later ones, and earlier ones served out of fold.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        From careful to bold.
+    later : sequence of Known
+        Slices that the search never saw.
+    spec : RoutingSpec
+    earlier : tuple of list of Served and Known, optional
+        See `cross_fitted`.
+    seed : int
+        Of the order in which bets are placed.
+
+    Raises
+    ------
+    TraceError
+        Where there is nothing to test.
+    """
+    parts = [] if earlier is None else [earlier[1]]
+    parts += later
+    before = Served.joined([part.before for part in parts])
+    served = []
+    for number, step in enumerate(steps):
+        rows = [] if earlier is None else [earlier[0][number]]
+        served.append(Served.joined([*rows, *(part.served(step.rule) for part in later)]))
+    cluster = units_of(np.concatenate([part.outcomes.cluster for part in parts]), before.requests)[0]
+    method = "split" if earlier is None else "cross_fitted"
+    return fixed_sequence(served, before, spec, method, [step.distance for step in steps], seed, cluster)
