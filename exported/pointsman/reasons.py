@@ -48,6 +48,8 @@ def reason(case: Case, policy: Policy) -> str:
     """Return the sentence that goes with a decision."""
     if len(case.eligible) == 1:
         why = _only(case, policy)
+    elif (doubt := _abstained(case, policy)) is not None:
+        why = doubt
     elif isinstance(policy.rule, ValueRule):
         why = _value(case, policy.models, policy.rule)
     elif isinstance(policy.rule, LadderRule):
@@ -55,6 +57,17 @@ def reason(case: Case, policy: Policy) -> str:
     else:
         why = f"the rule {policy.rule.kind!r} chose {policy.models[case.chosen]}"
     return f"{case.intent} ({case.confidence:.2f}): {why}"
+
+
+def _abstained(case: Case, policy: Policy) -> str | None:
+    """Return why the rule was not asked, where it was not."""
+    abstain = policy.rule.abstain
+    if abstain is None or policy.models.index(abstain.model) not in case.eligible:
+        return None
+    # Compared in float32, as `pointsman.decide.doubtful` does.
+    if np.float32(case.confidence) >= np.float32(abstain.below_confidence):
+        return None
+    return f"less sure of the intent than {abstain.below_confidence:.2f}; doubtful requests go to {abstain.model}"
 
 
 def _only(case: Case, policy: Policy) -> str:
@@ -66,6 +79,8 @@ def _only(case: Case, policy: Policy) -> str:
         return f"this intent is pinned to {name}"
     if policy.pinned_modalities.get(case.modality) == name:
         return f"{case.modality} requests are pinned to {name}"
+    if policy.long_context == name and case.tokens > policy.long_context_tokens and len(policy.models) > 1:
+        return f"requests of more than {policy.long_context_tokens} tokens go to {name}; this one has {case.tokens}"
     if len(policy.models) == 1:
         return f"{name} is the only candidate"
     return f"only {name} can take {request}"
@@ -84,7 +99,8 @@ def _value(case: Case, names: tuple[str, ...], rule: ValueRule) -> str:
     cheap = min(others, key=cost.__getitem__)
     if cost[cheap] >= cost[chosen]:
         return f"{_believed(case, chosen, names)}; no other is believed better or cheaper"
-    gain = rule.useful_value_usd * (useful[chosen] - useful[cheap])
+    value = rule.useful_value_usd * _change(case, rule, 1.0)
+    gain = value * (useful[chosen] - useful[cheap])
     worth = "is" if gain >= cost[chosen] - cost[cheap] else "and the shorter wait are together"
     both = f"{_believed(case, cheap, names)}, {names[chosen]} {useful[chosen]:.2f}"
     return f"{both}; the difference {worth} worth its price"
@@ -93,13 +109,16 @@ def _value(case: Case, names: tuple[str, ...], rule: ValueRule) -> str:
 def _ladder(case: Case, names: tuple[str, ...], rule: LadderRule) -> str:
     chosen, useful = case.chosen, case.useful
     # Compared in float32, as the rule does.
+    shift = np.float32(_change(case, rule, 0.0))
     thresholds = [float(np.float32(rule.min_p_useful[name])) for name in names]
+    reached = [float(np.float32(value) - shift) for value in useful]
+    cleared = [p >= threshold and threshold <= 1 for p, threshold in zip(reached, thresholds, strict=True)]
     limit = float(np.float32(rule.max_p_late))
     in_time = [index for index in case.eligible if case.late[index] <= limit]
-    if useful[chosen] < thresholds[chosen]:
+    if not cleared[chosen]:
         among = "in time " if in_time and len(in_time) < len(case.eligible) else ""
         return f"no candidate {among}clears its threshold; {_believed(case, chosen, names)}, the most"
-    clears = f"clears its {thresholds[chosen]:.2f}"
+    clears = f"clears its {thresholds[chosen] + shift:.2f}"
     below = [index for index in case.eligible if index < chosen]
     if not below:
         return f"{_believed(case, chosen, names)} and {clears}"
@@ -107,9 +126,15 @@ def _ladder(case: Case, names: tuple[str, ...], rule: LadderRule) -> str:
     if in_time and first not in in_time:
         return f"{names[first]} is too often late; {_believed(case, chosen, names)} and {clears}"
     return (
-        f"{_believed(case, first, names)}, below its {thresholds[first]:.2f}; "
+        f"{_believed(case, first, names)}, below its {thresholds[first] + shift:.2f}; "
         f"{names[chosen]} {useful[chosen]:.2f} {clears}"
     )
+
+
+def _change(case: Case, rule: LadderRule | ValueRule, neutral: float) -> float:
+    """Return what the group of the case's intent changes."""
+    changes = rule.by_intent((case.intent,))
+    return neutral if changes is None else float(changes[0])
 
 
 def _believed(case: Case, index: int, names: tuple[str, ...]) -> str:

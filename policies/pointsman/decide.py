@@ -6,7 +6,7 @@ library and numpy only. Arrays of beliefs are (m, n): one candidate a row, one r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +16,48 @@ if TYPE_CHECKING:
     from pointsman.policy import Policy
     from pointsman.rules import Rule
 
-__all__ = ["CHARS_PER_TOKEN", "Beliefs", "Facts", "believe", "blend", "can_take", "decide", "fallback_allowed"]
+__all__ = [
+    "CHARS_PER_TOKEN",
+    "Beliefs",
+    "Facts",
+    "Reading",
+    "believe",
+    "blend",
+    "can_take",
+    "decide",
+    "doubtful",
+    "eligibility",
+    "fallback_allowed",
+]
 
 CHARS_PER_TOKEN = 4
 """Code points counted as one token of a candidate's context window: an estimate that needs no tokenizer."""
 
 Floats = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """What the classifier reads in n prompts.
+
+    Attributes
+    ----------
+    intent_probs : (n, k) float array
+        Rows sum to 1.
+    useful_probs : (n, m) float array
+        P(the candidate's response is useful).
+    output_tokens : (n, m) float array or None
+        Expected length of each candidate's answer, tokens; None where the traces did not tell.
+    """
+
+    intent_probs: Floats
+    useful_probs: Floats
+    output_tokens: Floats | None = None
+
+    def take(self, at: Any) -> Reading:
+        """Return the prompts at an index, mask or slice."""
+        tokens = None if self.output_tokens is None else self.output_tokens[at]
+        return Reading(self.intent_probs[at], self.useful_probs[at], tokens)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +82,10 @@ class Facts:
         tokens = -(-chars // CHARS_PER_TOKEN) + np.asarray(context_tokens, dtype=np.int64)
         return cls(*np.broadcast_arrays(np.asarray(modality, dtype=np.str_), tokens))
 
+    def take(self, at: Any) -> Facts:
+        """Return the requests at an index, mask or slice."""
+        return Facts(self.modality[at], self.tokens[at])
+
 
 @dataclass(frozen=True, eq=False)
 class Beliefs:
@@ -61,6 +101,10 @@ class Beliefs:
         Expected full cost, USD, and P(later than the limit).
     eligible : (m, n) bool array
         Whether the candidate can take the request at all (modality, context window, fixed rules).
+    confidence : (n,) float32 array
+        The probability of that intent.
+    models, intents : tuple of str
+        Names of the m candidates and the k intents: what a rule's names stand for.
     """
 
     intent: NDArray[np.intp]
@@ -69,30 +113,43 @@ class Beliefs:
     cost_usd: NDArray[np.float32]
     late: NDArray[np.float32]
     eligible: NDArray[np.bool_]
+    confidence: NDArray[np.float32]
+    models: tuple[str, ...]
+    intents: tuple[str, ...]
+
+    def take(self, at: Any) -> Beliefs:
+        """Return the requests at an index, mask or slice."""
+        arrays: dict[str, Any] = {
+            name: part[..., at] for name, part in vars(self).items() if isinstance(part, np.ndarray)
+        }
+        return replace(self, **arrays)
 
 
-def believe(intent_probs: Floats, useful_probs: Floats, facts: Facts, policy: Policy) -> Beliefs:
-    """Combine the classifier's probabilities with the policy's tables and hard rules.
+def believe(reading: Reading, facts: Facts, policy: Policy) -> Beliefs:
+    """Combine what the classifier reads with the policy's tables and hard rules.
 
     Parameters
     ----------
-    intent_probs : (n, k) float array
-    useful_probs : (n, m) float array
+    reading : Reading
+        Of n prompts.
     facts : Facts
         Of the same n requests.
     policy : Policy
         With k intents and m candidates.
     """
-    weights = np.asarray(intent_probs, dtype=np.float32)
-    tables = [table.astype(np.float32).T @ weights.T for table in vars(policy.expected).values()]
+    weights = np.asarray(reading.intent_probs, dtype=np.float32)
+    cost, late = policy.expected.cost_and_late(weights, facts.tokens, reading.output_tokens)
     intent = weights.argmax(axis=1)
     return Beliefs(
         intent=intent,
-        query_useful=np.ascontiguousarray(np.asarray(useful_probs, dtype=np.float32).T),
-        intent_useful=tables[0],
-        cost_usd=tables[1],
-        late=tables[2],
-        eligible=_eligible(intent, facts, policy),
+        query_useful=np.ascontiguousarray(np.asarray(reading.useful_probs, dtype=np.float32).T),
+        intent_useful=policy.expected.useful.astype(np.float32).T @ weights.T,
+        cost_usd=cost,
+        late=late,
+        eligible=eligibility(intent, facts, policy),
+        confidence=weights.max(axis=1),
+        models=policy.models,
+        intents=policy.intents,
     )
 
 
@@ -106,8 +163,24 @@ def blend(beliefs: Beliefs, rule: Rule) -> Floats:
 
 
 def decide(beliefs: Beliefs, rule: Rule) -> NDArray[np.intp]:
-    """Return the chosen candidate of each request, (n,)."""
-    return rule.choose(blend(beliefs, rule), beliefs.cost_usd, beliefs.late, beliefs.eligible)
+    """Return the chosen candidate of each request, (n,).
+
+    A doubtful request goes where the rule abstains to, unless that candidate is not eligible: what a fixed rule sends
+    elsewhere, or the candidate cannot take, is not abstained from.
+    """
+    changes = rule.by_intent(beliefs.intents)
+    by_group = None if changes is None else changes[beliefs.intent]
+    chosen = rule.choose(blend(beliefs, rule), beliefs.cost_usd, beliefs.late, beliefs.eligible, by_group)
+    if rule.abstain is not None:
+        row = beliefs.models.index(rule.abstain.model)
+        chosen[doubtful(beliefs, rule) & beliefs.eligible[row]] = row
+    return chosen
+
+
+def doubtful(beliefs: Beliefs, rule: Rule) -> NDArray[np.bool_]:
+    """Return, (n,), whose most probable intent is less probable than the rule asks for; compared in float32."""
+    least = 0.0 if rule.abstain is None else rule.abstain.below_confidence
+    return beliefs.confidence < np.float32(least)
 
 
 def fallback_allowed(beliefs: Beliefs, facts: Facts, policy: Policy) -> NDArray[np.bool_]:
@@ -136,10 +209,17 @@ def can_take(facts: Facts, policy: Policy) -> NDArray[np.bool_]:
     return able
 
 
-def _eligible(intent: NDArray[np.intp], facts: Facts, policy: Policy) -> NDArray[np.bool_]:
-    """Apply the hard rules: able first, then pins among the able; the safe model where nothing is left."""
+def eligibility(intent: NDArray[np.intp], facts: Facts, policy: Policy) -> NDArray[np.bool_]:
+    """Return, (m, n), which candidate each request may go to by the hard rules alone.
+
+    First who can take it. Among those a pinned intent wins over a pinned modality, and that over the long-context
+    model; a fixed rule whose model cannot take the request is passed over. The safe model where nobody can take it.
+    """
     able = can_take(facts, policy)
-    pins = [(facts.modality == modality, model) for modality, model in policy.pinned_modalities.items()]
+    pins = []
+    if policy.long_context is not None:
+        pins.append((facts.tokens > policy.long_context_tokens, policy.long_context))
+    pins += [(facts.modality == modality, model) for modality, model in policy.pinned_modalities.items()]
     pins += [(intent == policy.intents.index(name), model) for name, model in policy.pinned_intents.items()]
     eligible = able.copy()
     for at, model in pins:

@@ -10,16 +10,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pointsman.errors import BundleError
+from pointsman.expected import Expected
 from pointsman.rules import Rule, rule_from_dict
-from pointsman.values import count, exactly, items, limit, members, names, no_number, number, table, text, texts
+from pointsman.values import count, exactly, items, limit, members, names, no_number, number, text, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from numpy.typing import NDArray
 
 __all__ = ["MODALITIES", "POLICY_VERSION", "Candidate", "Expected", "Fallback", "Policy", "Text"]
 
@@ -86,25 +84,6 @@ class Fallback:
         return tuple(word for word in self.when if word not in {"timeout", "error"})
 
 
-@dataclass(frozen=True, eq=False)
-class Expected:
-    """What each candidate did per intent in the traces: the policy's prior knowledge.
-
-    Attributes
-    ----------
-    useful : (k, m) float array
-        Share of useful responses.
-    cost_usd : (k, m) float array
-        Mean full cost of a response, USD: model, retries, retrieval, connectors.
-    late : (k, m) float array
-        Share of responses later than the latency limit; zeros where there is no limit.
-    """
-
-    useful: NDArray[np.float64]
-    cost_usd: NDArray[np.float64]
-    late: NDArray[np.float64]
-
-
 @dataclass(frozen=True)
 class Text:
     """How a prompt is cut before the classifier reads it (see `pointsman.text.Clip`)."""
@@ -135,6 +114,8 @@ class Policy:
         In the order in which they are tried.
     long_context_tokens : int
         A request with more tokens than this counts as ``long_context``.
+    long_context : str or None
+        Fixed rule: requests that long always go to that candidate, unless a pin sends them elsewhere.
     guards : mapping
         Retry policy, breaker, budget, cached or simpler answers: executed by the gateway.
     text : Text
@@ -152,6 +133,7 @@ class Policy:
     pinned_modalities: Mapping[str, str] = field(default_factory=dict)
     fallbacks: tuple[Fallback, ...] = ()
     long_context_tokens: int = 8000
+    long_context: str | None = None
     guards: Mapping[str, Any] = field(default_factory=dict)
     text: Text = field(default_factory=Text)
     evidence: Mapping[str, Any] = field(default_factory=dict)
@@ -161,22 +143,15 @@ class Policy:
         shape = (len(self.intents), len(self.candidates))
         if 0 in shape:
             raise BundleError("policy: at least one intent and one candidate are needed")
-        for name, values in vars(self.expected).items():
-            if values.shape != shape:
-                raise BundleError(f"policy: expected.{name} is {values.shape}; {shape} (intents, candidates) is needed")
-            if not np.isfinite(values).all():
-                raise BundleError(f"policy: expected.{name} holds a value that is not a finite number")
-            if values.min() < 0 or (name != "cost_usd" and values.max() > 1):
-                allowed = "0 and more" if name == "cost_usd" else "0 to 1"
-                raise BundleError(
-                    f"policy: expected.{name} holds {values.min():g} to {values.max():g}; allowed: {allowed}"
-                )
+        self.expected.check(*shape)
         _distinct(self.intents, "intents")
         _distinct(self.models, "candidates")
         known = set(self.models)
         named = {"safe_model": self.safe_model}
         named |= {f"pinned_intents.{intent}": model for intent, model in self.pinned_intents.items()}
         named |= {f"pinned_modalities.{modality}": model for modality, model in self.pinned_modalities.items()}
+        if self.long_context is not None:
+            named["long_context"] = self.long_context
         named |= {f"fallbacks[{index}].model": fallback.model for index, fallback in enumerate(self.fallbacks)}
         for key, model in named.items():
             if model not in known:
@@ -187,7 +162,7 @@ class Policy:
         for intent in self.pinned_intents:
             if intent not in self.intents:
                 raise BundleError(f"policy: pinned_intents names {intent!r}; allowed: {', '.join(self.intents)}")
-        self.rule.check(self.models)
+        self.rule.check(self.models, self.intents)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -206,12 +181,13 @@ class Policy:
             "intents": list(self.intents),
             "candidates": candidates,
             "rule": self.rule.to_dict(),
-            "expected": {name: values.tolist() for name, values in vars(self.expected).items()},
+            "expected": self.expected.to_dict(),
             "safe_model": self.safe_model,
             "pinned_intents": dict(self.pinned_intents),
             "pinned_modalities": dict(self.pinned_modalities),
             "fallbacks": fallbacks,
             "long_context_tokens": self.long_context_tokens,
+            "long_context": self.long_context,
             "guards": dict(self.guards),
             "text": vars(self.text).copy(),
             "evidence": dict(self.evidence),
@@ -222,8 +198,9 @@ class Policy:
         parts = {key: json.dumps(value, indent=2, allow_nan=False) for key, value in self.to_dict().items()}
         tables = [
             f'  "{name}": [\n    ' + ",\n    ".join(json.dumps(row) for row in values.tolist()) + "\n  ]"
-            for name, values in vars(self.expected).items()
+            for name, values in self.expected.tables.items()
         ]
+        tables.append(f'  "lengths": {json.dumps(self.expected.to_dict()["lengths"], indent=2)}'.replace("\n", "\n  "))
         parts["expected"] = "{\n" + ",\n".join(tables) + "\n}"
         lines = ",\n".join(f'"{key}": {part}' for key, part in parts.items())
         return "{\n  " + lines.replace("\n", "\n  ") + "\n}\n"
@@ -253,14 +230,15 @@ class Policy:
                 intents=texts(document["intents"], "intents"),
                 candidates=tuple(_candidate(entry) for entry in items(document["candidates"], "candidates")),
                 rule=rule_from_dict(document["rule"]),
-                expected=Expected(
-                    **exactly(document["expected"], "expected", useful=table, cost_usd=table, late=table)
-                ),
+                expected=Expected.from_value(document["expected"], "expected"),
                 safe_model=text(document["safe_model"], "safe_model"),
                 pinned_intents=names(document["pinned_intents"], "pinned_intents"),
                 pinned_modalities=names(document["pinned_modalities"], "pinned_modalities"),
                 fallbacks=tuple(_fallback(entry) for entry in items(document["fallbacks"], "fallbacks")),
                 long_context_tokens=count(document["long_context_tokens"], "long_context_tokens"),
+                long_context=None
+                if document["long_context"] is None
+                else text(document["long_context"], "long_context"),
                 guards=members(document["guards"], "guards"),
                 text=Text(**exactly(document["text"], "text", head_chars=count, tail_chars=count)),
                 evidence=members(document["evidence"], "evidence"),
@@ -289,6 +267,7 @@ _KEYS = (
     "pinned_modalities",
     "fallbacks",
     "long_context_tokens",
+    "long_context",
     "guards",
     "text",
     "evidence",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
-import types
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from pointsman.errors import SpecError
+from pointsman.spec_faults import at, fault, line, more, near, said
 from pointsman.spec_yaml import Key, Lines, read_yaml, write_yaml
 
 __all__ = ["Constraints", "FreeFailureWarning", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
@@ -25,6 +24,9 @@ Positive = Annotated[Number, Field(gt=0)]
 Share = Annotated[Number, Field(ge=0, le=1)]
 Count = Annotated[int, Field(strict=True, gt=0)]
 Modality = Literal["text", "image", "audio"]
+Certificate = Literal["auto", "split", "cross_fitted", "none"]
+"""What proves the constraints: split is the certify slice alone, exact for any number of requests; cross_fitted is the
+folds of the learn slice, for few requests; none proves nothing; auto takes what the requests suffice for."""
 
 
 class FreeFailureWarning(UserWarning):
@@ -35,7 +37,7 @@ class _MisfitError(SpecError):
     """Parts of a spec that do not fit each other: (key, what is wrong with it) each."""
 
     def __init__(self, faults: list[tuple[Key, str]]) -> None:
-        super().__init__(f"{'.'.join(faults[0][0])} {faults[0][1]}{_more(len(faults) - 1)}")
+        super().__init__(f"{'.'.join(faults[0][0])} {faults[0][1]}{more(len(faults) - 1)}")
         self.faults = faults
 
 
@@ -84,6 +86,10 @@ def _is_detailed(value: Any) -> str:
     return "detailed" if isinstance(value, Mapping) else "named"
 
 
+def _is_number(value: Any) -> str:
+    return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "word"
+
+
 class Constraints(_Strict):
     """What must hold, and with which confidence."""
 
@@ -97,13 +103,26 @@ class Constraints(_Strict):
     hallucination_rate: Share | None = _described("a number from 0 to 1")
     budget_usd_per_day: Positive | None = _described("a number above 0")
     confidence: Annotated[Number, Field(ge=0.5, lt=1)] = _described("a number of at least 0.5 and below 1", 0.95)
+    holds_over_requests: Count | None = _described("a whole number above 0")
+    """Coming requests over which the measured value must keep the limit too; by default as many as certify it."""
+
+
+class AbstainSpec(_Strict):
+    """Where a request goes whose most probable intent is less probable than a limit, which may be searched for."""
+
+    below_confidence: Annotated[
+        Annotated[Share, Tag("number")] | Annotated[Literal["searched"], Tag("word")], Discriminator(_is_number)
+    ] = _described("a number from 0 to 1, or searched", "searched")
+    model: str = Field(description="the name of a candidate")
 
 
 class Rules(_Strict):
-    """Fixed rules: an intent or a modality always goes to one candidate."""
+    """Fixed rules: intents, modalities, long or doubtful requests that always go to one candidate."""
 
     intents: dict[str, str] = _described("a mapping of intents to candidates", {})
     modalities: dict[Modality, str] = _described("a mapping of text, image, audio to candidates", {})
+    long_context: str | None = _described("the name of a candidate")
+    abstain: AbstainSpec | None = _described("a mapping with the keys below_confidence, model")
 
 
 class FallbackSpec(_Strict):
@@ -142,6 +161,7 @@ class RoutingSpec(_Strict):
     requests_per_month: Positive | None = _described("a number above 0")
     objective: Objective = _described("cost_per_useful_response, or a mapping", Objective())
     constraints: Constraints = _described(None, Constraints())
+    certificate: Certificate = _described("auto, split, cross_fitted, none", "auto")
     rules: Rules = _described(None, Rules())
     fallbacks: list[FallbackSpec] | None = _described("a list of mappings, each with a model")
     long_context_tokens: Count = _described("a whole number above 0", 8000)
@@ -171,14 +191,30 @@ class RoutingSpec(_Strict):
         for path, model in self._named():
             if model not in self.candidates:
                 allowed = f"{names}; or {AS_LOGGED}, {BEST_SINGLE}" if path == ("baseline",) else names
-                near = _near(model, self.candidates)
-                yield path, f"is {model!r}, which is no candidate{near}; allowed: {allowed}"
+                meant = near(model, self.candidates)
+                yield path, f"is {model!r}, which is no candidate{meant}; allowed: {allowed}"
         for modality, model in self.rules.modalities.items():
             if model in self.candidates and modality not in self.candidates[model].modalities:
                 able = [name for name, one in self.candidates.items() if modality in one.modalities]
                 takes = ", ".join(self.candidates[model].modalities)
                 allowed = ", ".join(able) or f"no candidate; give one of them {modality} under modalities"
                 yield ("rules", "modalities", modality), f"is {model!r}, which takes only {takes}; allowed: {allowed}"
+        long_context = self.candidates.get(self.rules.long_context or "")
+        window = long_context.context_window if long_context else None
+        if window is not None and window <= self.long_context_tokens:
+            roomy = [
+                name
+                for name, one in self.candidates.items()
+                if one.context_window is None or one.context_window > self.long_context_tokens
+            ]
+            allowed = ", ".join(roomy) or "no candidate; lower long_context_tokens or give one a larger context_window"
+            too_small = (
+                f"is {self.rules.long_context!r}, whose context_window of {window} takes no request of more than "
+            )
+            yield (
+                ("rules", "long_context"),
+                f"{too_small}long_context_tokens ({self.long_context_tokens}); allowed: {allowed}",
+            )
         if self.constraints.budget_usd_per_day is not None and self.requests_per_month is None:
             path, budget = ("constraints", "budget_usd_per_day"), self.constraints.budget_usd_per_day
             yield path, f"is {budget:g}, but requests_per_month is missing: a budget is for a traffic; give both"
@@ -192,6 +228,10 @@ class RoutingSpec(_Strict):
             yield ("rules", "intents", intent), model
         for modality, model in self.rules.modalities.items():
             yield ("rules", "modalities", modality), model
+        if self.rules.long_context is not None:
+            yield ("rules", "long_context"), self.rules.long_context
+        if self.rules.abstain is not None:
+            yield ("rules", "abstain", "model"), self.rules.abstain.model
         for index, fallback in enumerate(self.fallbacks or []):
             yield ("fallbacks", str(index), "model"), fallback.model
         if self.guards.simpler_model is not None:
@@ -253,8 +293,8 @@ def parse_spec(document: Any, source: str = "spec", lines: Lines | None = None) 
     """
     lines = lines or {}
     if not isinstance(document, Mapping):
-        said = f"is {_said(document)}"
-        raise SpecError(f"{source}: the spec {said}; a mapping with the keys candidates and safe_model is needed")
+        it_is = f"is {said(document)}"
+        raise SpecError(f"{source}: the spec {it_is}; a mapping with the keys candidates and safe_model is needed")
     short = "routing" in document
     if short:
         document = _from_short_form(document, source, lines)
@@ -263,12 +303,12 @@ def parse_spec(document: Any, source: str = "spec", lines: Lines | None = None) 
     except _MisfitError as error:
         faults = error.faults
     except ValidationError as error:
-        faults = list(dict(_fault(entry) for entry in reversed(error.errors())).items())[::-1]
+        faults = list(dict(fault(entry, RoutingSpec) for entry in reversed(error.errors())).items())[::-1]
     if short:
         faults = [(_short_path(path), text) for path, text in faults]
-    ordered = sorted(faults, key=lambda fault: _line(fault[0], lines))
+    ordered = sorted(faults, key=lambda fault: line(fault[0], lines))
     path, text = ordered[0]
-    raise SpecError(f"{source}{_at(path, lines)}: {'.'.join(path)} {text}{_more(len(faults) - 1)}")
+    raise SpecError(f"{source}{at(path, lines)}: {'.'.join(path)} {text}{more(len(faults) - 1)}")
 
 
 _SHORT_FORM = ("default_model", "fallbacks", "retry_policy")
@@ -279,15 +319,15 @@ def _from_short_form(document: Mapping[str, Any], source: str, lines: Lines) -> 
     allowed = ", ".join(_SHORT_FORM)
     beside = [str(key) for key in document if key != "routing"]
     if beside:
-        where = f"{source}{_at((beside[0],), lines)}"
+        where = f"{source}{at((beside[0],), lines)}"
         raise SpecError(f"{where}: {beside[0]} stands beside routing; the short form is routing alone, with {allowed}")
-    routing, where = document["routing"], f"{source}{_at(('routing',), lines)}"
+    routing, where = document["routing"], f"{source}{at(('routing',), lines)}"
     if not isinstance(routing, Mapping):
-        raise SpecError(f"{where}: routing is {_said(routing)}; allowed: a mapping with {allowed}")
+        raise SpecError(f"{where}: routing is {said(routing)}; allowed: a mapping with {allowed}")
     for key in map(str, routing):
         if key not in _SHORT_FORM:
-            where = f"{source}{_at(('routing', key), lines)}"
-            raise SpecError(f"{where}: routing.{key} is unknown{_near(key, _SHORT_FORM)}; allowed: {allowed}")
+            where = f"{source}{at(('routing', key), lines)}"
+            raise SpecError(f"{where}: routing.{key} is unknown{near(key, _SHORT_FORM)}; allowed: {allowed}")
     if "default_model" not in routing:
         raise SpecError(f"{where}: routing.default_model is missing; allowed: a model name")
     default, fallbacks = routing["default_model"], routing.get("fallbacks")
@@ -308,101 +348,3 @@ def _short_path(path: Key) -> Key:
     if path == ("safe_model",):
         return ("routing", "default_model")
     return ("routing", *(path[1:] if path[0] == "guards" else path))
-
-
-def _fault(entry: Any) -> tuple[Key, str]:
-    """Turn a fault found by pydantic into its key and words of our own."""
-    loc = [str(part) for part in entry["loc"]]
-    bad_key = loc[-1:] == ["[key]"]
-    path, description = _described_at(loc[:-1] if bad_key else loc)
-    if entry["type"] == "extra_forbidden" or bad_key:
-        allowed = _keys_at(path[:-1])
-        return path, f"is an unknown key{_near(path[-1], allowed)}; allowed: {', '.join(allowed)}"
-    if entry["type"] == "missing":
-        return path, f"is missing; allowed: {description}"
-    quote = ": put it in quotes" if entry["type"] == "string_type" and isinstance(entry["input"], float | int) else ""
-    return path, f"is {_said(entry['input'])}; allowed: {description}{quote}"
-
-
-def _described_at(loc: list[str]) -> tuple[Key, str]:
-    """Return the keys that lead to a place of the schema, without the names of union branches, and what it may hold."""
-    kind: Any = RoutingSpec
-    path: list[str] = []
-    description = _words(kind)
-    for part in loc:
-        kind = _unwrapped(kind)
-        if part in {"absolute", "relative", "named", "detailed"} and path[-1:] in (["useful_rate"], ["retry_policy"]):
-            kind = RelativeRate if part == "relative" else dict[str, float] if part == "detailed" else str
-            continue
-        path.append(part)
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields.get(part)
-            kind = _unwrapped(field.annotation) if field else None
-            description = (field.description if field else None) or _words(kind)
-        elif get_origin(kind) is dict:
-            kind = get_args(kind)[1]
-            description = _words(kind)
-        elif get_origin(kind) is list:
-            kind = get_args(kind)[0]
-            description = _words(kind)
-    return tuple(path), description
-
-
-def _unwrapped(kind: Any) -> Any:
-    """Return the one type behind an optional or annotated one."""
-    while get_origin(kind) in {Annotated, Union, types.UnionType}:
-        kind = next(one for one in get_args(kind) if one is not type(None))
-    return kind
-
-
-def _words(kind: Any) -> str:
-    """Say what an entry of a list or a value of a mapping may be."""
-    kind = _unwrapped(kind)
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        optional = not any(field.is_required() for field in kind.model_fields.values())
-        return f"a mapping with the keys {', '.join(kind.model_fields)}{', or {} for none of them' * optional}"
-    if get_origin(kind) is Literal:
-        return ", ".join(map(str, get_args(kind)))
-    return "a number" if kind is float else "a text"
-
-
-def _keys_at(path: Key) -> list[str]:
-    """Return the keys allowed at a place of the schema."""
-    if path == ("rules", "modalities"):
-        return list(get_args(Modality))
-    kind: Any = RoutingSpec
-    for part in path:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = _unwrapped(kind.model_fields[part].annotation)
-        else:
-            kind = _unwrapped(get_args(kind)[-1])
-    return list((RelativeRate if path[-1:] == ("useful_rate",) else kind).model_fields)
-
-
-def _said(value: Any) -> str:
-    """Show a bad value on one line, shortened, as YAML would say it."""
-    if value is None:
-        return "nothing"
-    text = str(value).lower() if isinstance(value, bool) else " ".join(repr(value).split())
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
-def _more(count: int) -> str:
-    return f" ({count} more fault{'s' * (count > 1)})" if count else ""
-
-
-def _near(word: str, allowed: Any) -> str:
-    match = difflib.get_close_matches(word, list(allowed), n=1)
-    return f" (did you mean {match[0]}?)" if match else ""
-
-
-def _line(path: Key, lines: Lines) -> int:
-    """Return the line of a key, or of the nearest one around it; 0 where there is none."""
-    while path and path not in lines:
-        path = path[:-1]
-    return lines.get(path, 0)
-
-
-def _at(path: Key, lines: Lines) -> str:
-    line = _line(path, lines)
-    return f", line {line}" if line else ""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 
-from pointsman.decide import Facts, believe, blend, decide
-from pointsman.policy import Candidate, Policy
+from pointsman.decide import Facts, Reading, believe, blend, decide
+from pointsman.policy import Candidate, Expected, Policy
 from pointsman.reasons import Case, reason
-from pointsman.rules import LadderRule, ValueRule
+from pointsman.rules import Abstain, LadderRule, ValueRule
 
 THRESHOLDS = {"small": 0.80, "medium": 0.85, "large": 0.90}
 
@@ -22,7 +23,7 @@ def say(
     policy = replace(policy, rule=replace(policy.rule, trust=1.0))  # type: ignore[type-var]
     probs = np.where(np.array(policy.intents) == intent, 0.93, 0.035)[None].astype(np.float32)
     facts = Facts.of([4 * tokens], modality, 0)
-    beliefs = believe(probs, np.array([useful], dtype=np.float32), facts, policy)
+    beliefs = believe(Reading(probs, np.array([useful], dtype=np.float32)), facts, policy)
     chosen = int(decide(beliefs, policy.rule)[0])
     case = Case(
         intent=intent,
@@ -101,6 +102,54 @@ def test_ladder_rule_and_lateness(late_policy: Policy) -> None:
     )
 
 
+def test_a_group_of_intents_has_thresholds_of_its_own(tiny_policy: Policy) -> None:
+    ladder = LadderRule(1.0, THRESHOLDS, groups={"work": ("code",)}, shift={"work": -0.25})
+    grouped = replace(tiny_policy, rule=ladder)
+    assert say(grouped, [0.54, 0.61, 0.99])[1] == (
+        "code (0.93): small is believed useful 0.54, below its 0.55; medium 0.61 clears its 0.60"
+    )
+    assert say(grouped, [0.55, 0.2, 0.99])[1] == "code (0.93): small is believed useful 0.55 and clears its 0.55"
+    assert say(grouped, [0.54, 0.61, 0.99], intent="chat")[1].endswith(
+        "small is believed useful 0.54, below its 0.80; large 0.99 clears its 0.90"
+    )
+    # The large model costs 0.0117 USD more: worth it at 0.02 USD and a difference of 0.6, not at 0.01 USD.
+    useful = [0.3, 0.3, 0.9]
+    rule = ValueRule(1.0, 0.005, groups={"work": ("code",)}, factor={"work": 4.0})
+    model, sentence = say(replace(tiny_policy, rule=rule), useful)
+    assert (model, sentence.endswith("large 0.90; the difference is worth its price")) == ("large", True)
+    assert say(replace(tiny_policy, rule=replace(rule, factor={"work": 2.0})), useful)[0] == "small"
+
+
+def test_abstention(tiny_policy: Policy) -> None:
+    doubtful = replace(tiny_policy, rule=replace(tiny_policy.rule, abstain=Abstain(0.95, "medium")))  # type: ignore[type-var]
+    useful = [0.9, 0.8, 0.7]
+    assert say(doubtful, useful) == (
+        "medium",
+        "code (0.93): less sure of the intent than 0.95; doubtful requests go to medium",
+    )
+    sure = replace(tiny_policy, rule=replace(tiny_policy.rule, abstain=Abstain(0.92, "medium")))  # type: ignore[type-var]
+    assert say(sure, useful)[1].endswith("no other is believed better or cheaper")
+    # Fixed rules and what a candidate cannot take come first.
+    assert say(replace(doubtful, pinned_intents={"code": "large"}), useful) == (
+        "large",
+        "code (0.93): this intent is pinned to large",
+    )
+    unable = replace(tiny_policy, rule=replace(tiny_policy.rule, abstain=Abstain(0.95, "small")))  # type: ignore[type-var]
+    assert say(unable, useful, modality="image")[1].endswith(
+        "medium is believed useful 0.80; no other is believed better or cheaper"
+    )
+
+
+def test_long_requests(tiny_policy: Policy) -> None:
+    policy = replace(tiny_policy, long_context_tokens=4_000, long_context="medium")
+    useful = [0.9, 0.8, 0.7]
+    assert say(policy, useful, tokens=4_001) == (
+        "medium",
+        "code (0.93): requests of more than 4000 tokens go to medium; this one has 4001",
+    )
+    assert say(policy, useful, tokens=4_000)[0] == "small"
+
+
 def test_hard_rules(tiny_policy: Policy) -> None:
     useful = [0.5, 0.5, 0.5]
     pinned = replace(tiny_policy, pinned_intents={"code": "large"}, pinned_modalities={"image": "medium"})
@@ -117,12 +166,11 @@ def test_hard_rules(tiny_policy: Policy) -> None:
         "medium",
         "code (0.93): only medium can take a text request of 200000 tokens",
     )
+    tables: dict[str, Any] = {name: table[:, :1] for name, table in tiny_policy.expected.tables.items()}
     alone = replace(
         tiny_policy,
         candidates=(Candidate("small"),),
-        expected=replace(
-            tiny_policy.expected, **{name: table[:, :1] for name, table in vars(tiny_policy.expected).items()}
-        ),
+        expected=Expected(**tables),
         fallbacks=(),
     )
     assert say(alone, [0.5]) == ("small", "code (0.93): small is the only candidate")

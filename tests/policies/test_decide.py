@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from pointsman.decide import Beliefs, Facts, believe, blend, can_take, decide, fallback_allowed
+from pointsman.decide import Beliefs, Facts, Reading, believe, blend, can_take, decide, doubtful, fallback_allowed
 from pointsman.policy import Candidate, Expected, Fallback, Policy
-from pointsman.rules import LadderRule, ValueRule
+from pointsman.rules import Abstain, LadderRule, ValueRule
 
 INTENTS = ("chat", "code", "synthesis")
 MODELS = ("small", "medium", "large")
@@ -34,6 +34,11 @@ def policies(draw: st.DrawFn) -> Policy:
     if draw(st.booleans()):
         thresholds = dict.fromkeys(MODELS, draw(st.sampled_from([0.0, 0.5, 0.9, 1.5])))
         rule = LadderRule(trust, thresholds, draw(st.sampled_from([0.2, 1.0])))
+    if draw(st.booleans()):
+        change = {"shift": {"work": 0.3}} if isinstance(rule, LadderRule) else {"factor": {"work": 4.0}}
+        rule = replace(rule, groups={"work": ("code", "synthesis")}, **change)
+    if draw(st.booleans()):
+        rule = replace(rule, abstain=Abstain(draw(st.sampled_from([0.0, 0.6, 1.0])), draw(models)))
     return Policy(
         intents=INTENTS,
         candidates=candidates,
@@ -44,11 +49,12 @@ def policies(draw: st.DrawFn) -> Policy:
         pinned_modalities=draw(st.dictionaries(st.sampled_from(MODALITIES), models, max_size=2)),
         fallbacks=tuple(draw(st.lists(fallbacks, max_size=3))),
         long_context_tokens=draw(st.integers(0, 150)),
+        long_context=draw(st.none() | models),
     )
 
 
 @st.composite
-def requests(draw: st.DrawFn) -> tuple[Any, Any, Facts]:
+def requests(draw: st.DrawFn) -> tuple[Reading, Facts]:
     """Draw what the classifier says and what the gateway knows of some requests."""
     n = draw(st.integers(1, 8))
     generator = np.random.default_rng(draw(st.integers(0, 10_000)))
@@ -56,7 +62,7 @@ def requests(draw: st.DrawFn) -> tuple[Any, Any, Facts]:
     tokens = draw(st.lists(st.integers(0, 250), min_size=n, max_size=n))
     intent = generator.dirichlet([0.5] * 3, n).astype(np.float32)
     useful = generator.random((n, 3)).astype(np.float32)
-    return intent, useful, Facts.of(draw(st.integers(0, 100)), modalities, tokens)
+    return Reading(intent, useful), Facts.of(draw(st.integers(0, 100)), modalities, tokens)
 
 
 def capable(policy: Policy, facts: Facts, model: str, request: int) -> bool:
@@ -67,10 +73,8 @@ def capable(policy: Policy, facts: Facts, model: str, request: int) -> bool:
 
 
 @given(policies(), requests())
-def test_the_chosen_model_can_take_the_request_or_is_the_safe_one(
-    policy: Policy, asked: tuple[Any, Any, Facts]
-) -> None:
-    facts = asked[2]
+def test_the_chosen_model_can_take_the_request_or_is_the_safe_one(policy: Policy, asked: tuple[Reading, Facts]) -> None:
+    facts = asked[1]
     chosen = decide(believe(*asked, policy), policy.rule)
     for request, index in enumerate(chosen):
         able = [name for name in MODELS if capable(policy, facts, name, request)]
@@ -79,52 +83,118 @@ def test_the_chosen_model_can_take_the_request_or_is_the_safe_one(
 
 @given(policies(), requests())
 def test_pins_are_kept_where_the_pinned_model_can_take_the_request(
-    policy: Policy, asked: tuple[Any, Any, Facts]
+    policy: Policy, asked: tuple[Reading, Facts]
 ) -> None:
-    facts = asked[2]
+    facts = asked[1]
     beliefs = believe(*asked, policy)
     chosen = decide(beliefs, policy.rule)
     for request, index in enumerate(chosen):
         by_intent = policy.pinned_intents.get(INTENTS[beliefs.intent[request]])
         by_modality = policy.pinned_modalities.get(str(facts.modality[request]))
-        pins = [pin for pin in (by_intent, by_modality) if pin and capable(policy, facts, pin, request)]
+        by_length = policy.long_context if facts.tokens[request] > policy.long_context_tokens else None
+        fixed = (by_intent, by_modality, by_length)
+        pins = [pin for pin in fixed if pin and capable(policy, facts, pin, request)]
         if pins:
-            assert MODELS[index] == pins[0], "the intent's pin wins over the modality's"
+            assert MODELS[index] == pins[0], "the intent's pin wins over the modality's, that over the long request's"
+
+
+@given(policies(), requests())
+def test_doubtful_requests_go_where_the_rule_abstains_to(policy: Policy, asked: tuple[Reading, Facts]) -> None:
+    beliefs = believe(*asked, policy)
+    rule: Any = policy.rule
+    chosen, without = decide(beliefs, rule), decide(beliefs, replace(rule, abstain=None))
+    for request, probs in enumerate(np.asarray(asked[0].intent_probs, dtype=np.float32)):
+        unsure = rule.abstain is not None and probs.max() < np.float32(rule.abstain.below_confidence)
+        if unsure and beliefs.eligible[MODELS.index(rule.abstain.model), request]:
+            assert MODELS[chosen[request]] == rule.abstain.model
+        else:
+            assert chosen[request] == without[request]
+
+
+def test_as_sure_as_asked_is_sure_enough(tiny_policy: Policy) -> None:
+    probs = np.array([[0.5, 0.5, 0.0], [0.5, 0.25, 0.25], [0.49, 0.26, 0.25], [1.0, 0.0, 0.0]])
+    beliefs = believe(Reading(probs, np.full((4, 3), 0.5)), Facts.of([1] * 4, "text", 0), tiny_policy)
+    for below, expected in ((0.5, [False, False, True, False]), (1.0, [True, True, True, False]), (0.0, [False] * 4)):
+        rule: Any = replace(tiny_policy.rule, abstain=Abstain(below, "large"))  # type: ignore[type-var]
+        assert doubtful(beliefs, rule).tolist() == expected
+    assert not doubtful(beliefs, tiny_policy.rule).any()
+
+
+@given(policies(), requests())
+def test_each_request_is_decided_with_the_change_of_its_intents_group(
+    policy: Policy, asked: tuple[Reading, Facts]
+) -> None:
+    beliefs = believe(*asked, policy)
+    rule: Any = policy.rule
+    assume(rule.groups)
+    shared = replace(rule, groups={}, **({"shift": {}} if isinstance(rule, LadderRule) else {"factor": {}}))
+    others = beliefs.intent == INTENTS.index("chat")
+    np.testing.assert_array_equal(decide(beliefs, rule)[others], decide(beliefs, shared)[others])
+    if isinstance(rule, ValueRule):
+        moved = replace(shared, useful_value_usd=4 * rule.useful_value_usd)
+    else:
+        moved = replace(shared, min_p_useful={name: p if p > 1 else p + 0.3 for name, p in rule.min_p_useful.items()})
+        assume(not np.isclose(blend(beliefs, rule)[..., None] - 0.3, list(rule.min_p_useful.values()), atol=1e-5).any())
+    np.testing.assert_array_equal(decide(beliefs, rule)[~others], decide(beliefs, moved)[~others])
+
+
+@pytest.mark.parametrize(
+    ("modality", "tokens", "expected"),
+    [
+        ("text", 10, "small"),  # the specialist for chat
+        ("image", 10, "large"),  # it sees no images: the modality's pin
+        ("audio", 10, "small"),  # nobody hears: the safe model
+        ("text", 9_000, "large"),  # too long for the specialist: the model for long requests
+        ("text", 200_000, "medium"),  # too long for that one too: the rule, among who is left
+    ],
+)
+def test_a_fixed_rule_whose_model_cannot_take_the_request_is_passed_over(
+    tiny_policy: Policy, modality: str, tokens: int, expected: str
+) -> None:
+    policy = replace(
+        tiny_policy,
+        pinned_intents={"chat": "small"},
+        pinned_modalities={"image": "large"},
+        long_context_tokens=8_000,
+        long_context="large",
+    )
+    chat = Reading(np.array([[0.9, 0.05, 0.05]]), np.array([[0.1, 0.2, 0.3]]))
+    assert policy.models[decide(believe(chat, Facts.of([0], modality, tokens), policy), policy.rule)[0]] == expected
 
 
 @given(policies(), requests(), st.integers(0, 10_000))
-def test_without_trust_the_intent_alone_decides(policy: Policy, asked: tuple[Any, Any, Facts], seed: int) -> None:
-    intent, useful, facts = asked
+def test_without_trust_the_intent_alone_decides(policy: Policy, asked: tuple[Reading, Facts], seed: int) -> None:
+    reading, facts = asked
     rule: Any = replace(policy.rule, trust=0.0)  # type: ignore[type-var]
-    other = np.random.default_rng(seed).random(useful.shape)
-    beliefs = [believe(intent, values, facts, policy) for values in (useful, other)]
+    other = np.random.default_rng(seed).random(reading.useful_probs.shape)
+    beliefs = [believe(one, facts, policy) for one in (reading, replace(reading, useful_probs=other))]
     np.testing.assert_array_equal(decide(beliefs[0], rule), decide(beliefs[1], rule))
     np.testing.assert_array_equal(blend(beliefs[0], rule), beliefs[0].intent_useful)
 
 
 @given(policies(), requests())
-def test_full_trust_is_the_querys_own_belief(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+def test_full_trust_is_the_querys_own_belief(policy: Policy, asked: tuple[Reading, Facts]) -> None:
     rule: Any = replace(policy.rule, trust=1.0)  # type: ignore[type-var]
-    np.testing.assert_allclose(blend(believe(*asked, policy), rule), asked[1].T, atol=1e-6)
+    np.testing.assert_allclose(blend(believe(*asked, policy), rule), asked[0].useful_probs.T, atol=1e-6)
 
 
 @given(policies(), requests())
-def test_beliefs_are_the_intents_weighted_tables(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
+def test_beliefs_are_the_intents_weighted_tables(policy: Policy, asked: tuple[Reading, Facts]) -> None:
     beliefs = believe(*asked, policy)
     tables = (beliefs.intent_useful, beliefs.cost_usd, beliefs.late)
-    for got, table in zip(tables, vars(policy.expected).values(), strict=True):
+    for got, table in zip(tables, policy.expected.tables.values(), strict=True):
         assert got.dtype == np.float32
-        np.testing.assert_allclose(got, (asked[0] @ table).T, rtol=1e-5)
+        np.testing.assert_allclose(got, (asked[0].intent_probs @ table).T, rtol=1e-5)
 
 
 @given(policies(), requests())
-def test_one_request_is_decided_as_among_many(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
-    intent, useful, facts = asked
-    beliefs = believe(intent, useful, facts, policy)
+def test_one_request_is_decided_as_among_many(policy: Policy, asked: tuple[Reading, Facts]) -> None:
+    reading, facts = asked
+    beliefs = believe(reading, facts, policy)
     allowed = fallback_allowed(beliefs, facts, policy)
-    for at in range(len(intent)):
+    for at in range(len(facts.tokens)):
         alone_facts = Facts(facts.modality[at : at + 1], facts.tokens[at : at + 1])
-        alone = believe(intent[at : at + 1], useful[at : at + 1], alone_facts, policy)
+        alone = believe(reading.take(slice(at, at + 1)), alone_facts, policy)
         np.testing.assert_allclose(alone.cost_usd[:, 0], beliefs.cost_usd[:, at], rtol=1e-5)
         np.testing.assert_array_equal(alone.eligible[:, 0], beliefs.eligible[:, at])
         np.testing.assert_array_equal(fallback_allowed(alone, alone_facts, policy)[:, 0], allowed[:, at])
@@ -132,20 +202,20 @@ def test_one_request_is_decided_as_among_many(policy: Policy, asked: tuple[Any, 
 
 @given(policies(), requests(), st.permutations(range(3)))
 def test_value_does_not_depend_on_the_order_of_candidates(
-    policy: Policy, asked: tuple[Any, Any, Facts], order: list[int]
+    policy: Policy, asked: tuple[Reading, Facts], order: list[int]
 ) -> None:
-    intent, useful, facts = asked
+    reading, facts = asked
     policy = replace(policy, rule=ValueRule(0.5, 0.01))
-    tables = {name: table[:, order] for name, table in vars(policy.expected).items()}
+    tables: dict[str, Any] = {name: table[:, order] for name, table in policy.expected.tables.items()}
     shuffled = replace(policy, candidates=tuple(policy.candidates[at] for at in order), expected=Expected(**tables))
-    before = decide(believe(intent, useful, facts, policy), policy.rule)
-    after = decide(believe(intent, useful[:, order], facts, shuffled), policy.rule)
+    before = decide(believe(reading, facts, policy), policy.rule)
+    after = decide(believe(replace(reading, useful_probs=reading.useful_probs[:, order]), facts, shuffled), policy.rule)
     assert [shuffled.models[at] for at in after] == [policy.models[at] for at in before]
 
 
 @given(policies(), requests())
-def test_fallbacks_hold_to_their_conditions(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
-    facts = asked[2]
+def test_fallbacks_hold_to_their_conditions(policy: Policy, asked: tuple[Reading, Facts]) -> None:
+    facts = asked[1]
     beliefs = believe(*asked, policy)
     allowed = fallback_allowed(beliefs, facts, policy)
     assert allowed.shape == (len(policy.fallbacks), len(facts.tokens))
@@ -160,8 +230,8 @@ def test_fallbacks_hold_to_their_conditions(policy: Policy, asked: tuple[Any, An
 
 
 @given(policies(), requests())
-def test_can_take(policy: Policy, asked: tuple[Any, Any, Facts]) -> None:
-    facts = asked[2]
+def test_can_take(policy: Policy, asked: tuple[Reading, Facts]) -> None:
+    facts = asked[1]
     table = can_take(facts, policy)
     for row, name in enumerate(MODELS):
         for at in range(len(facts.tokens)):
@@ -188,12 +258,12 @@ def test_facts_take_scalars_and_sequences() -> None:
 def test_context_window_counts_prompt_and_context(tiny_policy: Policy) -> None:
     """8,000 tokens fit the small model exactly; one more does not."""
     probs = np.full((2, 3), 1 / 3, dtype=np.float32)
-    beliefs = believe(probs, probs, Facts.of([4_000, 4_001], "text", 7_000), tiny_policy)
+    beliefs = believe(Reading(probs, probs), Facts.of([4_000, 4_001], "text", 7_000), tiny_policy)
     assert beliefs.eligible[0].tolist() == [True, False]
 
 
 def test_beliefs_of_nobody(tiny_policy: Policy) -> None:
     none = np.empty((0, 3), dtype=np.float32)
-    beliefs = believe(none, none, Facts.of([], "text", []), tiny_policy)
+    beliefs = believe(Reading(none, none), Facts.of([], "text", []), tiny_policy)
     assert isinstance(beliefs, Beliefs)
     assert decide(beliefs, tiny_policy.rule).shape == (0,)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import pointsman.policy
 from pointsman.errors import BundleError
 from pointsman.policy import Candidate, Expected, Fallback, Policy, Text
-from pointsman.rules import LadderRule, Rule, ValueRule
+from pointsman.rules import Abstain, LadderRule, Rule, ValueRule
 
 SCHEMA = json.loads(Path(pointsman.policy.__file__).with_name("policy.schema.json").read_text(encoding="utf-8"))
 VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
@@ -47,16 +47,23 @@ def policy(rule: Rule) -> Policy:
 
 VALUE = policy(ValueRule(0.5, 0.02, 0.001))
 LADDER = policy(LadderRule(0.5, {"small": 0.8, "größer": 1.5}, 0.1))
-BOTH = pytest.mark.parametrize("one", [VALUE, LADDER], ids=["value", "ladder"])
+ABSTAIN = Abstain(0.4, "größer")
+GROUPED_VALUE = replace(VALUE, rule=ValueRule(0.5, 0.02, 0.001, {"talk": ("chat",)}, {"talk": 2.0}, ABSTAIN))
+GROUPED = replace(
+    policy(LadderRule(0.5, {"small": 0.8, "größer": 1.5}, 0.1, {"talk": ("chat",)}, {"talk": -0.1}, ABSTAIN)),
+    long_context="größer",
+)
+EVERY = [VALUE, LADDER, GROUPED_VALUE, GROUPED]
+EACH = pytest.mark.parametrize("one", EVERY, ids=["value", "ladder", "value with groups", "ladder with groups"])
 
 
-@BOTH
+@EACH
 def test_json_and_back(one: Policy) -> None:
     text = one.to_json()
     again = Policy.from_json(text)
     assert again.to_json() == text
     assert again.to_dict() == one.to_dict() == json.loads(text)
-    for name, table in vars(one.expected).items():
+    for name, table in one.expected.tables.items():
         np.testing.assert_array_equal(getattr(again.expected, name), table)
     assert again.rule == one.rule
     assert again.candidates == one.candidates
@@ -64,7 +71,7 @@ def test_json_and_back(one: Policy) -> None:
     assert again.text == one.text
 
 
-@BOTH
+@EACH
 def test_the_schema_describes_it(one: Policy) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMA)
     VALIDATOR.validate(one.to_dict())
@@ -92,15 +99,39 @@ def test_a_table_is_written_one_row_a_line() -> None:
     assert "      [1e-07, 0.001]," in lines
 
 
-ODD = st.sampled_from(
-    [None, True, False, 0, 1, -1, 2, 0.5, -0.5, 3.7, 1e9, "", "x", "0.5", [], [1], {}, {"a": 1}, [[0.1, 0.2]], "text"]
-) | st.floats(allow_nan=False, allow_infinity=False)
+ODD = (
+    st.sampled_from(
+        [
+            None,
+            True,
+            False,
+            0,
+            1,
+            -1,
+            2,
+            0.5,
+            -0.5,
+            3.7,
+            1e9,
+            "",
+            "x",
+            "0.5",
+            [],
+            [1],
+            {},
+            {"a": 1},
+            [[0.1, 0.2]],
+            "text",
+        ]
+    )
+    | st.floats(allow_nan=False, allow_infinity=False)
+).map(copy.deepcopy)  # each its own: they are changed
 
 
 @st.composite
 def mutations(draw: st.DrawFn) -> dict[str, Any]:
     """Draw a policy's document with one to three changes anywhere in it."""
-    document = copy.deepcopy(draw(st.sampled_from([VALUE, LADDER])).to_dict())
+    document = copy.deepcopy(draw(st.sampled_from(EVERY)).to_dict())
     for _ in range(draw(st.integers(1, 3))):
         place: Any = document
         key: Any = draw(st.sampled_from(sorted(document)))
@@ -153,6 +184,8 @@ def test_any_text_is_a_policy_or_a_bundle_error(text: str) -> None:
         ({"long_context_tokens": "8000"}, "long_context_tokens is '8000'; an integer of at least 0"),
         ({"long_context_tokens": 3.7}, "long_context_tokens is 3.7"),
         ({"long_context_tokens": -1}, "long_context_tokens is -1"),
+        ({"long_context": "huge"}, "long_context is 'huge'; allowed: small, größer"),
+        ({"long_context": ""}, "long_context is ''; a text that is not empty"),
         ({"text": {"head_chars": 1}}, "text.tail_chars is missing"),
         ({"text": {"head_chars": 1, "tail_chars": -1}}, "text.tail_chars is -1"),
         ({"candidates": {}}, "candidates is {}; a list is needed"),

@@ -104,6 +104,44 @@ def test_the_useful_rate_is_a_number_or_relative(tmp_path: Path, text: str, rate
     assert load(tmp_path, f"{BASE}constraints: {{useful_rate: {text}}}").constraints.useful_rate == rate
 
 
+def test_abstention_is_searched_or_fixed_and_has_a_model(tmp_path: Path) -> None:
+    fixed = load(tmp_path, f"{BASE}rules: {{abstain: {{below_confidence: 0.4, model: big-v2}}}}").rules.abstain
+    searched = load(tmp_path, f"{BASE}rules: {{abstain: {{model: big-v2}}}}").rules.abstain
+    assert fixed is not None
+    assert searched is not None
+    assert (fixed.below_confidence, fixed.model) == (0.4, "big-v2")
+    assert searched.below_confidence == "searched"
+    assert load(tmp_path, BASE).rules.abstain is None
+
+
+@pytest.mark.parametrize(
+    ("windows", "allowed"),
+    [
+        ((8000, None), "big"),
+        ((8000, 8001), "big"),
+        ((8000, 8000), "no candidate; lower long_context_tokens or give one a larger context_window"),
+    ],
+)
+def test_the_model_for_long_requests_must_have_room_for_them(windows: tuple[Any, Any], allowed: str) -> None:
+    small, big = ({"context_window": size} if size else {} for size in windows)
+    document: dict[str, Any] = {"candidates": {"small": small, "big": big}, "safe_model": "small"}
+    with pytest.raises(SpecError) as caught:
+        parse_spec({**document, "rules": {"long_context": "small"}})
+    assert str(caught.value) == (
+        "spec: rules.long_context is 'small', whose context_window of 8000 takes no request of more than "
+        f"long_context_tokens (8000); allowed: {allowed}"
+    )
+    fits = parse_spec({**document, "rules": {"long_context": "small"}, "long_context_tokens": 7999})
+    assert fits.rules.long_context == "small"
+
+
+def test_what_proves_the_constraints(tmp_path: Path) -> None:
+    spec = load(tmp_path, f"{BASE}certificate: cross_fitted\nconstraints: {{holds_over_requests: 5000}}")
+    assert (spec.certificate, spec.constraints.holds_over_requests) == ("cross_fitted", 5000)
+    spec = load(tmp_path, BASE)
+    assert (spec.certificate, spec.constraints.holds_over_requests) == ("auto", None)
+
+
 def test_the_objective_may_be_its_name(tmp_path: Path) -> None:
     spec = load(tmp_path, f"{BASE}objective: cost_per_useful_response")
     assert spec.objective.minimise == "cost_per_useful_response"
@@ -206,6 +244,39 @@ POSITIVE = "a number above 0"
         (
             "guards: {simpler_model: tiny}",
             "guards.simpler_model is 'tiny', which is no candidate; allowed: small, big-v2",
+        ),
+        (
+            "constraints: {holds_over_requests: 0}",
+            "constraints.holds_over_requests is 0; allowed: a whole number above 0",
+        ),
+        ("certificate: maybe", "certificate is 'maybe'; allowed: auto, split, cross_fitted, none"),
+        ("certificate:", "certificate is nothing; allowed: auto, split, cross_fitted, none"),
+        (
+            "rules: {long_context: big}",
+            "rules.long_context is 'big', which is no candidate (did you mean big-v2?); allowed: small, big-v2",
+        ),
+        (
+            "rules: {abstain: small}",
+            "rules.abstain is 'small'; allowed: a mapping with the keys below_confidence, model",
+        ),
+        ("rules: {abstain: {}}", "rules.abstain.model is missing; allowed: the name of a candidate"),
+        (
+            "rules: {abstain: {model: tiny}}",
+            "rules.abstain.model is 'tiny', which is no candidate; allowed: small, big-v2",
+        ),
+        (
+            "rules: {abstain: {model: small, below_confidenc: 0.5}}",
+            (
+                "rules.abstain.below_confidenc is an unknown key (did you mean below_confidence?); allowed: "
+                "below_confidence, model"
+            ),
+        ),
+        *(
+            (
+                f"rules: {{abstain: {{below_confidence: {value}, model: small}}}}",
+                f"rules.abstain.below_confidence is {said}; allowed: a number from 0 to 1, or searched",
+            )
+            for value, said in {"1.5": "1.5", "high": "'high'", "true": "true", "": "nothing", "[1]": "[1]"}.items()
         ),
         (
             "constraints: {budget_usd_per_day: 5}",
@@ -400,7 +471,13 @@ def test_a_spec_written_as_yaml_is_read_back_the_same(
             "useful_rate": data.draw(st.floats(0, 1) | st.just({"margin": 0.25})),
             "budget_usd_per_day": number,
         },
-        "rules": {"intents": {data.draw(NAME): data.draw(pick)}, "modalities": {"image": data.draw(pick)}},
+        "certificate": data.draw(st.sampled_from(["auto", "split", "cross_fitted", "none"])),
+        "rules": {
+            "intents": {data.draw(NAME): data.draw(pick)},
+            "modalities": {"image": data.draw(pick)},
+            "long_context": data.draw(pick),
+            "abstain": {"below_confidence": data.draw(st.floats(0, 1) | st.just("searched")), "model": data.draw(pick)},
+        },
         "fallbacks": [{"model": data.draw(pick), "when": [data.draw(NAME)]}],
         "guards": {"retry_policy": data.draw(st.sampled_from(["none", {"attempts": 2.0}]))},
         "modelled": data.draw(st.lists(NAME, max_size=2)),
