@@ -23,6 +23,7 @@ def outcomes_table(
     cost_usd: Any = 1.0,
     latency_ms: Any = 100.0,
     hallucinated: Any = np.nan,
+    output_tokens: Any = np.nan,
     failure: Any = "",
     intent: Any = "",
     logged: Any = -1,
@@ -47,6 +48,7 @@ def outcomes_table(
         cost_usd=spread(cost_usd, np.float64, (n, m)),
         latency_ms=spread(latency_ms, np.float64, (n, m)),
         hallucinated=spread(hallucinated, np.float64, (n, m)),
+        output_tokens=spread(output_tokens, np.float64, (n, m)),
         failure=spread(failure, object, (n, m)),
         logged=spread(logged, np.intp, (n,)),
     )
@@ -79,6 +81,9 @@ def beliefs_table(intent: Any, query_useful: Any, intent_useful: Any, cost_usd: 
         cost_usd=spread(cost_usd),
         late=spread(late),
         eligible=np.ones(shape, dtype=np.bool_),
+        confidence=np.ones(shape[1], dtype=np.float32),
+        models=tuple("abcdefgh"[: shape[0]]),
+        intents=tuple(f"intent {code}" for code in range(int(np.max(intent, initial=0)) + 1)),
     )
 
 
@@ -97,7 +102,9 @@ def small_policy(
         intents=intents,
         candidates=tuple(Candidate(name) for name in models),
         rule=rule or ValueRule(1.0, 1.0),
-        expected=Expected(**{key: np.broadcast_to(np.asarray(value, float), shape) for key, value in flat.items()}),
+        expected=Expected(
+            *(np.broadcast_to(np.asarray(flat[key], float), shape) for key in ("useful", "cost_usd", "late"))
+        ),
         safe_model=models[0],
         fallbacks=fallbacks,
         evidence=evidence or {},

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pointsman import search as search_module
 from pointsman.decide import Beliefs, decide
 from pointsman.errors import InfeasibleError, TraceError
 from pointsman.objective import Evaluation, Objective
 from pointsman.outcomes import Outcomes
 from pointsman.replay import Served, baseline_columns
 from pointsman.rules import LadderRule
-from pointsman.search import SearchResult, best_per_intent, search
+from pointsman.search import SearchResult, search
 from pointsman.spec import RoutingSpec
 
 if TYPE_CHECKING:
@@ -29,7 +25,7 @@ MakeBeliefs = Callable[..., Beliefs]
 MakeSpec = Callable[..., RoutingSpec]
 
 WARM = 6
-"""The sweep's best rule for each of five trusts, and «as today»."""
+"""The Lagrangian's best rule for each of five trusts, and «as today»."""
 
 
 class World:
@@ -125,9 +121,22 @@ def test_constraints_are_kept(constraints: dict[str, Any], cheap_share: float, w
 
 def test_the_result_is_the_best_feasible_trial(world: World) -> None:
     found = world.search(world.objective(useful_rate={"margin": 0.02}), n_trials=30)
-    feasible = [trial for trial in found.trials if all(slack <= 0 for slack in trial.constraints.values())]
-    assert found.evaluation.cost_per_useful == min(trial.cost_per_useful for trial in feasible)
-    assert len(feasible) < len(found.trials)
+    feasible = [one for one in found.tried if one.evaluation.feasible]
+    assert found.evaluation.cost_per_useful == min(one.evaluation.cost_per_useful for one in feasible)
+    assert len(feasible) < len(found.tried)
+
+
+@pytest.mark.parametrize("n_trials", [0, 8, 40])
+def test_everything_tried_is_kept(n_trials: int, world: World) -> None:
+    objective = world.objective(useful_rate={"margin": 0.02})
+    found = world.search(objective, n_trials=n_trials)
+    assert len(found.trials) == n_trials
+    assert len(found.tried) >= found.swept > 5 * 61
+    assert found.evaluation in [one.evaluation for one in found.tried if one.rule == found.rule]
+    for one in found.tried[:: len(found.tried) // 20]:
+        assert one.evaluation == objective(decide(world.beliefs, one.rule))
+    kept = [one.evaluation.cost_per_useful for one in found.tried]
+    assert all(trial.cost_per_useful in kept for trial in found.trials)
 
 
 def test_nothing_useful_is_no_error(
@@ -144,7 +153,7 @@ def test_nothing_useful_is_no_error(
 
 def test_an_infeasible_constraint_is_named_with_the_nearest_distance(world: World) -> None:
     """Everything to the dear model still proves only that fewer than 1 in 100 are useless."""
-    with pytest.raises(InfeasibleError, match=r"no policy of 8 tried meets constraints\.useful_rate") as raised:
+    with pytest.raises(InfeasibleError, match=r"no policy of \d+ tried meets constraints\.useful_rate") as raised:
         world.search(world.objective(useful_rate=0.999), n_trials=8)
     assert "share useless 0 (with 95 % confidence at most 0.0" in str(raised.value)
     assert "allowed is 0.001" in str(raised.value)
@@ -152,12 +161,20 @@ def test_an_infeasible_constraint_is_named_with_the_nearest_distance(world: Worl
         world.search(world.objective(useful_rate=0.999, confidence=0.995), n_trials=8)
 
 
+def test_the_nearest_rule_is_returned_where_asked_for(world: World) -> None:
+    """300 requests cannot prove 99.9 %; where all are useful it is nearest."""
+    objective = world.objective(useful_rate=0.999)
+    found = world.search(objective, n_trials=8, strict=False)
+    assert not found.evaluation.feasible
+    assert objective(decide(world.beliefs, found.rule)).useful_rate == 1
+
+
 def test_constraints_that_exclude_each_other_are_infeasible(world: World) -> None:
     with pytest.raises(InfeasibleError):
         world.search(world.objective(useful_rate=0.95, p95_latency_ms=200.0), n_trials=8)
 
 
-@pytest.mark.parametrize("n_trials", [1, 2, 6])
+@pytest.mark.parametrize("n_trials", [0, 1, 2, 6])
 def test_as_today_is_always_feasible_against_today(
     n_trials: int, make_outcomes: MakeOutcomes, make_beliefs: MakeBeliefs, make_spec: MakeSpec
 ) -> None:
@@ -183,7 +200,6 @@ def test_trials_are_counted(n_trials: int, world: World) -> None:
     )
     assert len(found.trials) == n_trials
     assert found.warm == min(WARM, n_trials)
-    assert found.swept == 5 * 61
     assert done == [(index, n_trials) for index in range(1, n_trials + 1)]
     np.testing.assert_array_equal(decide(world.beliefs, found.rule), world.intent)
 
@@ -204,7 +220,7 @@ def test_lateness_has_a_price_only_where_there_is_a_limit(limit: float | None, w
     named = {key for trial in found.trials for key in trial.params}
     assert {"rule", "trust", "useful_value_usd", "min_p_useful:a", "min_p_useful:b"} <= named
     assert (named & {"late_cost_usd", "max_p_late"}) == ({"late_cost_usd", "max_p_late"} if limit else set())
-    assert found.swept == 5 * 61 * (6 if limit else 1)
+    assert found.swept >= 5 * (31 * 6 if limit else 61)
 
 
 def test_the_same_seed_gives_the_same_result(world: World) -> None:
@@ -223,7 +239,6 @@ def test_a_single_candidate_is_chosen(
     objective = Objective(outcomes, Served.by(outcomes, np.zeros(20, dtype=np.intp)), spec)
     found = search(beliefs, objective, ("a",), "a", n_trials=8)
     assert (decide(beliefs, found.rule) == 0).all()
-    assert best_per_intent(beliefs, objective, ("chat",), ("a",)) == {"chat": "a"}
 
 
 def test_the_ladder_of_today_takes_what_its_model_can(world: World) -> None:
@@ -259,10 +274,10 @@ def interrupt_after(trials: int) -> Callable[[int, int], None]:
     return progress
 
 
-@pytest.mark.parametrize("killed_after", [2, 8])
-def test_a_killed_study_is_taken_up_again(killed_after: int, world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("killed_after", "storage"), [(2, "{}/study.journal"), (8, "sqlite:///{}/study.db")])
+def test_a_killed_study_is_taken_up_again(killed_after: int, storage: str, world: World, tmp_path: Path) -> None:
     objective = world.objective(useful_rate={"margin": 0.02})
-    options: dict[str, Any] = {"n_trials": 10, "storage": f"sqlite:///{tmp_path}/study.db", "study_name": "week"}
+    options: dict[str, Any] = {"n_trials": 10, "storage": storage.format(tmp_path), "study_name": "week"}
     with pytest.raises(KilledError):
         world.search(objective, progress=interrupt_after(killed_after), **options)
     done: list[tuple[int, int]] = []
@@ -281,12 +296,13 @@ def test_a_killed_study_is_taken_up_again(killed_after: int, world: World, tmp_p
 
 
 def test_a_warm_start_that_was_cut_off_is_run_again(world: World, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "week"}
+    options: dict[str, Any] = {"storage": f"{tmp_path}/study.journal", "study_name": "week"}
     whole: Any = world.objective(kind=Fails, useful_rate={"margin": 0.02})
     whole.left = 10_000
-    first = world.search(whole, n_trials=1).trials[0]
+    known = world.search(whole, n_trials=1)
+    first = known.trials[0]
     cut: Any = world.objective(kind=Fails, useful_rate={"margin": 0.02})
-    cut.left = 10_000 - whole.left - 2  # the trial itself, and the evaluation of the result
+    cut.left = known.swept  # dies in the first trial
     with pytest.raises(KilledError):
         world.search(cut, n_trials=8, **options)
     resumed = world.search(world.objective(useful_rate={"margin": 0.02}), n_trials=7, **options)
@@ -296,7 +312,7 @@ def test_a_warm_start_that_was_cut_off_is_run_again(world: World, tmp_path: Path
 
 def test_a_longer_study_goes_on_from_a_shorter_one(world: World, tmp_path: Path) -> None:
     objective = world.objective(useful_rate={"margin": 0.02})
-    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "week"}
+    options: dict[str, Any] = {"storage": f"{tmp_path}/study.journal", "study_name": "week"}
     short = world.search(objective, n_trials=2, **options)
     long = world.search(objective, n_trials=7, **options)
     assert long.trials[:2] == short.trials
@@ -305,65 +321,7 @@ def test_a_longer_study_goes_on_from_a_shorter_one(world: World, tmp_path: Path)
 
 
 def test_a_study_made_for_something_else_is_refused(world: World, tmp_path: Path) -> None:
-    options: dict[str, Any] = {"storage": f"sqlite:///{tmp_path}/study.db", "study_name": "week", "n_trials": 2}
+    options: dict[str, Any] = {"storage": f"{tmp_path}/study.journal", "study_name": "week", "n_trials": 2}
     world.search(world.objective(useful_rate={"margin": 0.02}), **options)
     with pytest.raises(TraceError, match="study 'week' was made for other constraints"):
         world.search(world.objective(useful_rate=0.5), **options)
-
-
-# --- the content-blind peer
-
-
-@st.composite
-def assignments(draw: st.DrawFn) -> tuple[Any, ...]:
-    """Draw outcomes of up to three candidates at up to three intents, and a constraint."""
-    n, m, k = 60, draw(st.integers(1, 3)), draw(st.integers(1, 3))
-    generator = np.random.default_rng(draw(st.integers(0, 9999)))
-    intent = generator.integers(0, k, n)
-    rate = generator.random((k, m))[intent]
-    useful = (generator.random((n, m)) < rate).astype(float)
-    constraint = draw(
-        st.sampled_from([{}, {"useful_rate": 0.4}, {"useful_rate": {"margin": 0.1}}, {"p95_latency_ms": 150.0}])
-    )
-    return intent, useful, generator.random((n, m)) * np.arange(1, m + 1), generator.gamma(4, 25, (n, m)), constraint
-
-
-def rank(found: Evaluation) -> tuple[float, float]:
-    return found.violation, found.cost_per_useful
-
-
-@settings(max_examples=25, deadline=None)
-@given(drawn=assignments())
-def test_the_best_assignment_is_the_best_of_all(
-    drawn: tuple[Any, ...], make_outcomes: MakeOutcomes, make_beliefs: MakeBeliefs, make_spec: MakeSpec
-) -> None:
-    intent, useful, cost, latency, constraint = drawn
-    outcomes = make_outcomes(useful, cost, latency)
-    models, names = outcomes.models, ("chat", "code", "synthesis")
-    objective = Objective(outcomes, Served.by(outcomes, np.zeros(60, dtype=np.intp)), make_spec(models, constraint))
-    flat = np.full(useful.T.shape, 0.5)
-    found = best_per_intent(make_beliefs(intent, flat, flat, 1.0), objective, names, models)
-    assert set(found) == {names[code] for code in intent}
-    columns = np.array([models.index(found.get(name, models[0])) for name in names])
-    every = itertools.product(range(len(models)), repeat=3)
-    assert rank(objective(columns[intent])) == min(rank(objective(np.array(one)[intent])) for one in every)
-
-
-def test_many_intents_are_improved_one_by_one(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(search_module, "ASSIGNMENTS", 0)
-    objective = world.objective(useful_rate={"margin": 0.02})
-    assert best_per_intent(world.beliefs, objective, ("chat", "synthesis"), ("a", "b")) == {
-        "chat": "a",
-        "synthesis": "b",
-    }
-
-
-def test_an_intent_is_given_a_candidate_that_can_take_most_of_it(world: World) -> None:
-    """The first synthesis request is too long for the dear model: it still goes where the others do best."""
-    eligible = world.beliefs.eligible
-    eligible[1, np.flatnonzero(world.intent == 1)[0]] = False
-    objective = world.objective(useful_rate=0.9)
-    names, models = ("chat", "synthesis"), ("a", "b")
-    assert best_per_intent(world.beliefs, objective, names, models)["synthesis"] == "b"
-    eligible[0, world.intent == 0] = False  # chat is pinned to the dear model
-    assert best_per_intent(world.beliefs, objective, names, models)["chat"] == "b"

@@ -1,4 +1,4 @@
-"""Pictures of a report: cost against usefulness, with the baselines and the chosen point."""
+"""Pictures: cost against usefulness, of a report with its baselines, and of the front of all that was tried."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
@@ -16,7 +19,9 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
-__all__ = ["cost_and_usefulness"]
+    from pointsman.front import Front, FrontPoint
+
+__all__ = ["cost_and_usefulness", "front_picture"]
 
 INK, MUTED, BEFORE, AFTER, RIVAL = "#222222", "#8a8a8a", "#b5452c", "#0b6e4f", "#3b5b92"
 
@@ -51,6 +56,56 @@ def cost_and_usefulness(report: Mapping[str, Any], path: Path) -> Path:
         axes.grid(visible=True, alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
         axes.margins(0.14)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+    return path
+
+
+def front_picture(front: Front, chosen: FrontPoint, path: Path, labels: int = 25) -> Path:
+    """Draw the front of all rules tried, coloured by P95 latency, and save the picture; return its path.
+
+    Numbers are those that ``pointsman fit --pick`` takes; a long front has every so many of them written. Full marks
+    keep every constraint on the tuning requests, hollow ones do not; the chosen point has a ring.
+    """
+    points = front.points
+    with mpl.rc_context({"font.size": 10, "axes.edgecolor": MUTED, "svg.hashsalt": "pointsman"}):
+        figure = Figure(figsize=(9, 5.5), dpi=150, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        scale = Normalize(min(point.p95_ms for point in points), max(point.p95_ms for point in points))
+        colours = ScalarMappable(scale, "viridis_r")
+        for point in points:
+            colour = colours.to_rgba(np.array(point.p95_ms))
+            face = colour if point.feasible else "white"
+            x, y = point.cost_usd, 100 * point.useful_rate
+            axes.plot(x, y, "o", markersize=6, markeredgecolor=colour, markerfacecolor=face, linestyle="none")
+        ring: dict[str, Any] = {
+            "markersize": 15,
+            "markeredgewidth": 2,
+            "markerfacecolor": "none",
+            "markeredgecolor": AFTER,
+        }
+        axes.plot(chosen.cost_usd, 100 * chosen.useful_rate, "o", **ring)
+        for point in {point.number: point for point in (*front.spread(labels), chosen)}.values():
+            strong: dict[str, Any] = {"color": AFTER, "fontweight": "bold"} if point is chosen else {"color": INK}
+            at = (point.cost_usd, 100 * point.useful_rate)
+            place: dict[str, Any] = {"xytext": (5, -12), "textcoords": "offset points", "fontsize": 8}
+            axes.annotate(str(point.number), at, **place, **strong)
+        axes.set_xscale("log")
+        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+            ticks(FuncFormatter(_tick))
+        axes.tick_params(axis="x", which="both", labelsize=9)
+        axes.set_xlabel("mean full cost of a request, USD (log scale)")
+        axes.set_ylabel("useful responses, %")
+        figure.colorbar(colours, ax=axes, label="P95 latency, ms")
+        axes.set_title(
+            f"{len(points):,} rules that no other beats; chosen: {chosen.number}; hollow: misses a constraint",
+            loc="left",
+            fontsize=11,
+        )
+        axes.grid(visible=True, alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.margins(0.06)
         path.parent.mkdir(parents=True, exist_ok=True)
         figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
     return path
