@@ -13,11 +13,11 @@ import pytest
 from hypothesis import settings
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import probabilities
+from pointsman.classifier import read
 from pointsman.conformance import PROMPTS, conformance_vectors
 from pointsman.encoders import TransformerEncoder
 from pointsman.graph import GraphInfo, export_graph
-from pointsman.heads import Heads
+from pointsman.heads import Heads, LengthHead
 from pointsman.policy import Candidate, Expected, Fallback, Policy
 from pointsman.rules import ValueRule
 
@@ -78,7 +78,10 @@ def random_heads(d: int, k: int, m: int, v: int = 50, seed: int = 0) -> Heads:
 
     table = generator.uniform(0, 1, (k, m)).astype(np.float32)
     idf = np.where(generator.random(v) < 0.2, 0.0, generator.uniform(1, 8, v)).astype(np.float32)
-    return Heads(draw(d, k), draw(k), 1.7, table, draw(d, m), draw(m), 0.8, idf, draw(v, k), draw(v, m))
+    heads = Heads(draw(d, k), draw(k), 1.7, table, draw(d, m), draw(m), 0.8, idf, draw(v, k), draw(v, m))
+    usual = generator.uniform(3, 6, (k, m)).astype(np.float32)
+    ends = np.log1p([[20.0], [900.0]]).repeat(m, axis=1).astype(np.float32)
+    return replace(heads, lengths=LengthHead(usual, draw(d, m), draw(m), draw(v, m), *ends))
 
 
 @pytest.fixture(scope="session")
@@ -104,12 +107,15 @@ def tiny_heads(tiny_encoder: TransformerEncoder) -> Heads:
     mean = embeddings.mean(axis=0)
     spread = np.float32(np.sqrt(((embeddings - mean) ** 2).sum(axis=1).mean()))
     intent_weight, useful_weight = heads.intent_weight / spread, heads.useful_weight / spread
+    assert heads.lengths is not None
+    length_weight = heads.lengths.weight / (3 * spread)
     return replace(
         heads,
         intent_weight=intent_weight,
         intent_bias=-mean @ intent_weight,
         useful_weight=useful_weight,
         useful_bias=-mean @ useful_weight,
+        lengths=replace(heads.lengths, weight=length_weight, bias=-mean @ length_weight),
     )
 
 
@@ -162,7 +168,7 @@ def tiny_bundle(
         graph=graph,
         tokenizer_json=tokenizer,
         policy=tiny_policy,
-        conformance=conformance_vectors(partial(probabilities, tiny_encoder, tiny_heads), tiny_policy, tokenizer),
+        conformance=conformance_vectors(partial(read, tiny_encoder, tiny_heads), tiny_policy, tokenizer),
         model_card="# Tiny\n",
         model_io=info.io(),
         provenance={"encoder": tiny_encoder.name, "seed": 0},

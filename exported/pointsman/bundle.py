@@ -115,7 +115,8 @@ def write_bundle(
     model_card : str
         Markdown.
     model_io : mapping
-        ``GraphInfo.io()``: inputs, outputs, max_tokens, dimensions, intents, candidates, pad_id.
+        ``GraphInfo.io()``: inputs, outputs (a third where lengths of answers are expected), max_tokens, dimensions,
+        intents, candidates, pad_id.
     provenance : mapping
         Data fingerprint, time span, run id, library versions, encoder, seed: JSON values without NaN.
     seen : (s,) uint64 array_like
@@ -188,6 +189,9 @@ def load_bundle(path: str | Path) -> Bundle:
     for key, size in {"intents": len(policy.intents), "candidates": len(policy.candidates)}.items():
         if manifest["io"][key] != size:
             raise BundleError(f"{folder / MANIFEST}: io.{key} is {manifest['io'][key]!r}; {POLICY} has {size}")
+    lengths = policy.expected.lengths
+    if lengths is not None and lengths.uses_answers and len(manifest["io"]["outputs"]) < 3:
+        raise BundleError(f"{folder / POLICY}: expects lengths of answers; {MODEL} has no output for them")
     if len(contents[SEEN]) % 8:
         raise BundleError(f"{folder / SEEN}: {len(contents[SEEN])} bytes; a multiple of 8 is needed")
     seen = np.frombuffer(contents[SEEN], dtype="<u8").astype(np.uint64)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pointsman.decide import Facts, believe, decide, fallback_allowed
+from pointsman.decide import Facts, Reading, believe, decide, fallback_allowed
 from pointsman.errors import BundleError, PointsmanError
 from pointsman.manifest import CONFORMANCE
 from pointsman.router import Router
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["PROMPTS", "TOLERANCE", "check_conformance", "conformance_vectors"]
 
 TOLERANCE = 1e-4
-"""Largest difference of a probability that counts as equal."""
+"""Largest difference of a probability that counts as equal; of an expected length, relative to 1 + the length."""
 
 CODE = "def mean(xs):\n    return sum(xs) / len(xs)\n\nprint(mean([]))"
 TRACE = (
@@ -96,7 +96,7 @@ PROMPTS: tuple[tuple[str, str, int], ...] = (
 
 
 def conformance_vectors(
-    probabilities: Callable[[Sequence[str]], tuple[NDArray[Any], NDArray[Any]]], policy: Policy, tokenizer_json: str
+    read: Callable[[Sequence[str]], Reading], policy: Policy, tokenizer_json: str
 ) -> list[dict[str, Any]]:
     """Compute the vectors by the training path.
 
@@ -105,9 +105,9 @@ def conformance_vectors(
 
     Parameters
     ----------
-    probabilities : callable
-        Prompts to (intent_probs (n, k), useful_probs (n, m)), read as ``policy.text`` says:
-        `pointsman.classifier.probabilities` of an encoder and its heads.
+    read : callable
+        What the classifier reads in prompts, cut as ``policy.text`` says: `pointsman.classifier.read` of an encoder
+        and its heads.
     policy : Policy
     tokenizer_json : str
 
@@ -115,7 +115,7 @@ def conformance_vectors(
     -------
     list of dict
         prompt, modality, context_tokens, clipped (where it differs from the prompt), input_ids, intent_probs,
-        useful_probs, intent, model, fallbacks, timeout_ms.
+        useful_probs, output_tokens (where the graph has that output), intent, model, fallbacks, timeout_ms.
     """
     from tokenizers import Tokenizer
 
@@ -123,12 +123,13 @@ def conformance_vectors(
     modalities, contexts = [entry[1] for entry in PROMPTS], [entry[2] for entry in PROMPTS]
     clipped = Clip(policy.text.head_chars, policy.text.tail_chars).many(prompts)
     ids = [encoding.ids for encoding in Tokenizer.from_str(tokenizer_json).encode_batch_fast(clipped)]
-    intent_probs, useful_probs = probabilities(prompts)
+    reading = read(prompts)
     facts = Facts.of([len(prompt) for prompt in prompts], modalities, contexts)
-    beliefs = believe(intent_probs, useful_probs, facts, policy)
+    beliefs = believe(reading, facts, policy)
     chosen = decide(beliefs, policy.rule)
     allowed = fallback_allowed(beliefs, facts, policy)
-    steady = _steady(intent_probs, useful_probs, facts, policy)
+    steady = _steady(reading, facts, policy)
+    tokens = reading.output_tokens
     vectors = []
     for at in np.flatnonzero(steady).tolist():
         candidate = policy.candidates[int(chosen[at])]
@@ -139,8 +140,9 @@ def conformance_vectors(
             "context_tokens": contexts[at],
             "clipped": clipped[at],
             "input_ids": ids[at],
-            "intent_probs": [round(float(value), 7) for value in intent_probs[at]],
-            "useful_probs": [round(float(value), 7) for value in useful_probs[at]],
+            "intent_probs": [round(float(value), 7) for value in reading.intent_probs[at]],
+            "useful_probs": [round(float(value), 7) for value in reading.useful_probs[at]],
+            "output_tokens": None if tokens is None else [round(float(value), 4) for value in tokens[at]],
             "intent": policy.intents[int(beliefs.intent[at])],
             "model": candidate.name,
             "fallbacks": [name for name in dict.fromkeys(names) if name != candidate.name],
@@ -148,6 +150,8 @@ def conformance_vectors(
         }
         if clipped[at] == prompts[at]:
             del vector["clipped"]
+        if tokens is None:
+            del vector["output_tokens"]
         vectors.append(vector)
     return vectors
 
@@ -166,7 +170,8 @@ def check_conformance(bundle: str | Path | Router) -> list[str]:
         vectors = [json.loads(line) for line in router.bundle.read(CONFORMANCE).decode().splitlines()]
         prompts = [vector["prompt"] for vector in vectors]
         ids = router.token_ids(prompts)
-        intent_probs, useful_probs = router.probabilities(prompts)
+        reading = router.read(prompts)
+        read_keys = [key for key, values in vars(reading).items() if values is not None]
         decisions = router.route_batch(
             prompts,
             modality=[vector["modality"] for vector in vectors],
@@ -180,8 +185,10 @@ def check_conformance(bundle: str | Path | Router) -> list[str]:
                 for key, value in got.items()
                 if value != vector[key]
             ]
-            for key, row in {"intent_probs": intent_probs[at], "useful_probs": useful_probs[at]}.items():
-                gap = float(np.abs(row - np.asarray(vector[key], dtype=np.float64)).max())
+            for key in read_keys:
+                row, want = getattr(reading, key)[at], np.asarray(vector[key], dtype=np.float64)
+                scale = 1 + want if key == "output_tokens" else 1.0
+                gap = float(np.abs((row - want) / scale).max())
                 if not gap <= TOLERANCE:
                     found.append(f"{where}:{at + 1}: {key} is off by {gap:.2g}; at most {TOLERANCE:g} is allowed")
     except (ValueError, KeyError, TypeError, PointsmanError) as error:
@@ -192,16 +199,21 @@ def check_conformance(bundle: str | Path | Router) -> list[str]:
 _DECIDED = ("intent", "model", "fallbacks", "timeout_ms")
 
 
-def _steady(intent_probs: NDArray[Any], useful_probs: NDArray[Any], facts: Facts, policy: Policy) -> NDArray[np.bool_]:
+def _steady(reading: Reading, facts: Facts, policy: Policy) -> NDArray[np.bool_]:
     """Return, (n,), whose intent and model stay the same under changes of the size of the tolerance."""
     generator = np.random.default_rng(0)
-    steady = np.ones(len(intent_probs), dtype=np.bool_)
+    steady = np.ones(len(reading.intent_probs), dtype=np.bool_)
     first: Mapping[str, NDArray[Any]] | None = None
     for trial in range(33):
         size = TOLERANCE * bool(trial)
-        intent = intent_probs + size * generator.choice([-1, 1], intent_probs.shape)
-        useful = useful_probs + size * generator.choice([-1, 1], useful_probs.shape)
-        beliefs = believe(intent, useful, facts, policy)
+        intent, useful = (
+            probs + size * generator.choice([-1, 1], probs.shape)
+            for probs in (reading.intent_probs, reading.useful_probs)
+        )
+        tokens = reading.output_tokens
+        if tokens is not None:
+            tokens = tokens + size * (1 + tokens) * generator.choice([-1, 1], tokens.shape)
+        beliefs = believe(Reading(intent, useful, tokens), facts, policy)
         now = {"intent": beliefs.intent, "model": decide(beliefs, policy.rule)}
         first = first or now
         for key, value in now.items():

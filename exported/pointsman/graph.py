@@ -1,4 +1,4 @@
-"""The whole classifier as one ONNX graph: transformer, mean pooling, unit length, both heads, temperatures inside."""
+"""The whole classifier as one ONNX graph: transformer, mean pooling, unit length, all heads, temperatures inside."""
 
 from __future__ import annotations
 
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
     from pointsman.encoders import TransformerEncoder
 
-__all__ = ["INPUTS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph"]
+__all__ = ["INPUTS", "LENGTHS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph"]
 
 OPSET = 17
 """Operator set of the graph; the first with LayerNormalization, and read by every onnxruntime since 1.12."""
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("intent_probs", "useful_probs")
+LENGTHS = "output_tokens"
+"""The third output; only where the heads know lengths."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ class GraphInfo:
     inputs : tuple of str
         Names of the int64 inputs, (n, tokens) each, both dimensions dynamic.
     outputs : tuple of str
-        Names of the float32 outputs, (n, k) and (n, m).
+        Names of the float32 outputs, (n, k), (n, m) and, where answers' lengths are expected, (n, m).
     max_tokens : int
         Tokens read of a prompt, special tokens included.
     dimensions, intents, candidates : int
@@ -70,7 +72,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     """Write the classifier to `path` as one ONNX file and return what is needed to run it.
 
     The same encoder and heads give the same bytes. The probabilities are those of the training path
-    (`pointsman.classifier.probabilities`) to within float32 rounding.
+    (`pointsman.classifier.read`) to within float32 rounding.
 
     Parameters
     ----------
@@ -101,6 +103,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
         raise PointsmanError(
             f"{encoder.name}: the vocabulary has {encoder.vocabulary_size} pieces, the heads need {len(heads.idf)}"
         )
+    outputs = OUTPUTS if heads.lengths is None else (*OUTPUTS, LENGTHS)
     module = _module(encoder, heads).eval()
     # Two rows of several tokens, one padded: nothing about the example's shape may be baked into the graph.
     ids = torch.full((2, 5), _pad_id(encoder), dtype=torch.int64)
@@ -112,8 +115,8 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
             (ids, mask),
             str(path),
             input_names=list(INPUTS),
-            output_names=list(OUTPUTS),
-            dynamic_axes=dict.fromkeys(INPUTS, dynamic) | {name: {0: "batch"} for name in OUTPUTS},
+            output_names=list(outputs),
+            dynamic_axes=dict.fromkeys(INPUTS, dynamic) | {name: {0: "batch"} for name in outputs},
             opset_version=OPSET,
             do_constant_folding=True,
             dynamo=False,  # its traced graph is the same on every run and is read by older onnxruntime
@@ -124,7 +127,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     path.write_bytes(model.SerializeToString(deterministic=True))
     return GraphInfo(
         inputs=INPUTS,
-        outputs=OUTPUTS,
+        outputs=outputs,
         max_tokens=encoder.max_tokens,
         dimensions=int(d),
         intents=int(k),
@@ -161,7 +164,8 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
     import torch
 
     transformer: Any = encoder.model[0]
-    k = len(heads.intent_bias)
+    k, m = heads.table.shape
+    lengths = heads.lengths
 
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
@@ -173,10 +177,16 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
             self.useful_weight = _constant(heads.useful_weight)
             self.useful_bias = _constant(heads.useful_bias)
             self.idf = _constant(heads.idf[:, None])
-            pieces = np.concatenate([heads.intent_pieces, heads.useful_pieces], axis=1)
-            self.pieces = _constant(heads.idf[:, None] * pieces)
+            pieces = [heads.intent_pieces, heads.useful_pieces]
+            if lengths is not None:
+                pieces.append(lengths.pieces)
+                self.length_table = _constant(lengths.table)
+                self.length_weight = _constant(lengths.weight)
+                self.length_bias = _constant(lengths.bias)
+                self.shortest, self.longest = _constant(lengths.shortest), _constant(lengths.longest)
+            self.pieces = _constant(heads.idf[:, None] * np.concatenate(pieces, axis=1))
 
-        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
             tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
             mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
@@ -187,8 +197,12 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
             logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
             intent = torch.softmax(logits / heads.intent_temperature, dim=1)
             average = (intent @ self.table).clamp(TABLE_MARGIN, 1 - TABLE_MARGIN)
-            odds = torch.log(average / (1 - average)) + embedding @ self.useful_weight + found[:, k:] + self.useful_bias
-            return intent, torch.sigmoid(odds / heads.useful_temperature)
+            evidence = embedding @ self.useful_weight + found[:, k : k + m] + self.useful_bias
+            useful = torch.sigmoid((torch.log(average / (1 - average)) + evidence) / heads.useful_temperature)
+            if lengths is None:
+                return intent, useful
+            logs = intent @ self.length_table + embedding @ self.length_weight + found[:, k + m :] + self.length_bias
+            return intent, useful, torch.exp(torch.minimum(torch.maximum(logs, self.shortest), self.longest)) - 1
 
     return Classifier()
 

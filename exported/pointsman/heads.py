@@ -1,4 +1,4 @@
-"""The trained heads as plain arrays: from what was read of a prompt to calibrated intent and usefulness probabilities.
+"""The trained heads as plain arrays: from what was read of a prompt to calibrated probabilities and expected lengths.
 
 This numpy pass is the definition; the ONNX graph (`pointsman.graph`) is built from the same arrays and tested
 against it.
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Heads", "Pieces", "softmax"]
+from pointsman.decide import Reading
+
+__all__ = ["Heads", "LengthHead", "Pieces", "softmax"]
 
 Floats = NDArray[np.floating[Any]]
 Pieces = Any
@@ -23,8 +25,40 @@ TABLE_MARGIN = 0.02
 
 
 @dataclass(frozen=True, eq=False)
+class LengthHead:
+    """A linear head for ``ln(1 + tokens)`` of each candidate's answer; it starts from the intent's average.
+
+    Attributes
+    ----------
+    table : (k, m) float32
+        Average logarithm per intent.
+    weight, bias : (d, m), (m,) float32
+        Per-query evidence; the bias holds the smearing factor's logarithm.
+    pieces : (v, m) float32
+        What a word piece adds.
+    shortest, longest : (m,) float32
+        The range of logarithms that was seen: nothing is expected outside of it.
+    """
+
+    table: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    pieces: NDArray[np.float32]
+    shortest: NDArray[np.float32]
+    longest: NDArray[np.float32]
+
+    def logs(self, embeddings: Floats, pieces: Pieces, intent_probs: Floats) -> Floats:
+        """Return ``ln(1 + tokens)``, (n, m), before it is held within the range."""
+        return np.asarray(intent_probs @ self.table + embeddings @ self.weight + pieces @ self.pieces + self.bias)
+
+    def tokens(self, logs: Floats) -> Floats:
+        """Return tokens, (n, m), of their logarithms."""
+        return np.asarray(np.expm1(np.clip(logs, self.shortest, self.longest)))
+
+
+@dataclass(frozen=True, eq=False)
 class Heads:
-    """Two linear heads on an embedding and a bag of word pieces; usefulness starts from the intent's average.
+    """Linear heads on an embedding and a bag of word pieces; usefulness starts from the intent's average.
 
     Attributes
     ----------
@@ -41,6 +75,8 @@ class Heads:
         Weight of each word piece (`pointsman.lexical.Lexicon`).
     intent_pieces, useful_pieces : (v, k), (v, m) float32
         What a word piece adds to the logits.
+    lengths : LengthHead or None
+        Of the answers; None where the traces did not tell.
     """
 
     intent_weight: NDArray[np.float32]
@@ -53,6 +89,7 @@ class Heads:
     idf: NDArray[np.float32]
     intent_pieces: NDArray[np.float32]
     useful_pieces: NDArray[np.float32]
+    lengths: LengthHead | None = None
 
     def intent_logits(self, embeddings: Floats, pieces: Pieces) -> Floats:
         """Return uncalibrated intent logits, (n, k), of (n, d) embeddings and (n, v) piece features."""
@@ -68,11 +105,14 @@ class Heads:
         evidence = embeddings @ self.useful_weight + pieces @ self.useful_pieces + self.useful_bias
         return np.asarray(np.log(average / (1 - average)) + evidence)
 
-    def __call__(self, embeddings: Floats, pieces: Pieces) -> tuple[Floats, Floats]:
-        """Return (intent_probs (n, k), useful_probs (n, m)), calibrated."""
+    def __call__(self, embeddings: Floats, pieces: Pieces) -> Reading:
+        """Return what the heads read in n prompts, calibrated."""
         intent = self.intent_probs(embeddings, pieces)
         logits = self.useful_logits(embeddings, pieces, intent) / self.useful_temperature
-        return intent, np.exp(-np.logaddexp(0, -logits))  # a sigmoid that cannot overflow
+        tokens = None
+        if self.lengths is not None:
+            tokens = self.lengths.tokens(self.lengths.logs(embeddings, pieces, intent))
+        return Reading(intent, np.exp(-np.logaddexp(0, -logits)), tokens)  # a sigmoid that cannot overflow
 
 
 def softmax(logits: Floats) -> Floats:

@@ -81,8 +81,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             raise BundleError(f"{where}: {key} must be {'a text' if kind is str else 'an object'}")
     for key in ("inputs", "outputs"):
         names = io.get(key)
-        if not isinstance(names, list) or [type(name) for name in names] != [str, str]:
-            raise BundleError(f"{where}: io.{key} is {str(names)[:80]}; two names are needed")
+        most = 2 + (key == "outputs")  # the third output, expected lengths of answers, may be missing
+        if not isinstance(names, list) or not 2 <= len(names) <= most or {type(name) for name in names} != {str}:
+            allowed = "two names" if most == 2 else "two or three names"
+            raise BundleError(f"{where}: io.{key} is {str(names)[:80]}; {allowed} are needed")
     for key, least in {"max_tokens": 1, "dimensions": 1, "intents": 1, "candidates": 1, "pad_id": 0}.items():
         size = io.get(key)
         if type(size) is not int or size < least:

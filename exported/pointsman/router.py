@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.bundle import load_bundle
-from pointsman.decide import Beliefs, Facts, believe, blend, can_take, decide, fallback_allowed
+from pointsman.decide import Beliefs, Facts, Reading, believe, blend, can_take, decide, fallback_allowed
 from pointsman.errors import PointsmanError
 from pointsman.incoming import checked_facts, checked_prompts
 from pointsman.reasons import Case, reason
@@ -23,8 +23,6 @@ from pointsman.session import Progress, Prompt, Session
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from pointsman.bundle import Bundle
     from pointsman.policy import Policy
@@ -157,15 +155,12 @@ class Router:
         killed = self._killed
         if killed is not None:
             return [self._safe(killed)] * len(prompts)
-        intent_probs, useful_probs = self.probabilities(prompts)
-        beliefs = believe(intent_probs, useful_probs, facts, self.policy)
-        return self._decisions(intent_probs, beliefs, facts)
+        reading = self.read(prompts)
+        return self._decisions(reading, believe(reading, facts, self.policy), facts)
 
-    def probabilities(
-        self, texts: Sequence[Prompt], progress: Progress | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the graph's (intent_probs (n, k), useful_probs (n, m)), float32; `progress` gets (done, total)."""
-        return self._session.probabilities(checked_prompts(texts), progress)
+    def read(self, texts: Sequence[Prompt], progress: Progress | None = None) -> Reading:
+        """Return what the graph reads in n prompts, float32; `progress` gets (done, total)."""
+        return self._session.read(checked_prompts(texts), progress)
 
     def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids that the graph reads of each prompt, after clipping."""
@@ -230,13 +225,13 @@ class Router:
         self._killed = None
         logger.warning("kill-switch off: who=%r, the policy decides again", who)
 
-    def _decisions(self, intent_probs: NDArray[np.float32], beliefs: Beliefs, facts: Facts) -> list[Decision]:
+    def _decisions(self, reading: Reading, beliefs: Beliefs, facts: Facts) -> list[Decision]:
         policy = self.policy
         chosen = decide(beliefs, policy.rule).tolist()
         useful = blend(beliefs, policy.rule)
         allowed = fallback_allowed(beliefs, facts, policy)
         capable = can_take(facts, policy)
-        confidence = intent_probs.max(axis=1).tolist()
+        confidence = reading.intent_probs.max(axis=1).tolist()
         decisions = []
         for at, index in enumerate(chosen):
             intent = policy.intents[beliefs.intent[at]]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pointsman.decide import Reading
 from pointsman.errors import BundleError
 from pointsman.manifest import MODEL, TOKENIZER
 from pointsman.text import Clip
@@ -45,13 +46,11 @@ class Session:
         session._try_out(str(bundle.path / MODEL))
         return session
 
-    def probabilities(
-        self, texts: Sequence[Prompt], progress: Progress | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the graph's (intent_probs (n, k), useful_probs (n, m)), float32; `progress` gets (done, total)."""
+    def read(self, texts: Sequence[Prompt], progress: Progress | None = None) -> Reading:
+        """Return what the graph reads in n prompts, float32; `progress` gets (done, total)."""
         rows = self.token_ids(texts)
-        intent = np.empty((len(rows), self._io["intents"]), dtype=np.float32)
-        useful = np.empty((len(rows), self._io["candidates"]), dtype=np.float32)
+        widths = output_widths(self._io)
+        outputs = [np.empty((len(rows), width), dtype=np.float32) for width in widths]
         order = sorted(range(len(rows)), key=lambda index: len(rows[index]))
         start = 0
         while start < len(order):
@@ -59,11 +58,12 @@ class Session:
             while stop < len(order) and len(rows[order[stop]]) * (stop + 1 - start) <= TOKENS_PER_RUN:
                 stop += 1
             at = order[start:stop]
-            intent[at], useful[at] = self._run([rows[index] for index in at])
+            for output, part in zip(outputs, self._run([rows[index] for index in at]), strict=True):
+                output[at] = part
             start = stop
             if progress is not None:
                 progress(start, len(order))
-        return intent, useful
+        return Reading(*outputs)
 
     def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids that the graph reads of each prompt, after clipping."""
@@ -71,7 +71,7 @@ class Session:
         pad = [int(self._io["pad_id"])]
         return [encoding.ids or pad for encoding in self._tokenizer.encode_batch_fast(clipped)]
 
-    def _run(self, rows: Sequence[Sequence[int]]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def _run(self, rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Run the graph on rows of token ids, padded to the longest."""
         io = self._io
         ids = np.full((len(rows), max(map(len, rows))), io["pad_id"], dtype=np.int64)
@@ -79,8 +79,10 @@ class Session:
         for at, row in enumerate(rows):
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
-        intent, useful = self._graph.run(io["outputs"], dict(zip(io["inputs"], (ids, mask), strict=True)))
-        return intent, useful
+        outputs: list[NDArray[np.float32]] = self._graph.run(
+            io["outputs"], dict(zip(io["inputs"], (ids, mask), strict=True))
+        )
+        return outputs
 
     def _try_out(self, where: str) -> None:
         """Run the graph once on the tokenizer's last word: a tokenizer of another model, or NaN, shows here."""
@@ -89,7 +91,12 @@ class Session:
         except Exception as error:  # onnxruntime has no common base class of its errors
             raise BundleError(f"{where}: fails on the tokenizer's last token: {_first_line(error)}") from error
         if not all(np.isfinite(output).all() for output in outputs):
-            raise BundleError(f"{where}: gives probabilities that are not finite numbers")
+            raise BundleError(f"{where}: gives values that are not finite numbers")
+
+
+def output_widths(io: Mapping[str, Any]) -> list[int]:
+    """Return how wide each output of the graph is: intents first, then one column per candidate."""
+    return [io["intents"], *[io["candidates"]] * (len(io["outputs"]) - 1)]
 
 
 def _graph(bundle: Bundle, threads: int) -> Any:
@@ -106,9 +113,11 @@ def _graph(bundle: Bundle, threads: int) -> Any:
         session = onnxruntime.InferenceSession(str(where), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base class of its errors
         raise BundleError(f"{where}: onnxruntime does not load it: {_first_line(error)}") from error
-    widths = (len(bundle.policy.intents), len(bundle.policy.candidates))
     needed: list[tuple[str, str, int, int | None]] = [(name, "tensor(int64)", 2, None) for name in bundle.io["inputs"]]
-    needed += [(name, "tensor(float)", 2, width) for name, width in zip(bundle.io["outputs"], widths, strict=True)]
+    needed += [
+        (name, "tensor(float)", 2, width)
+        for name, width in zip(bundle.io["outputs"], output_widths(bundle.io), strict=True)
+    ]
     for name, kind, rank, width in needed:
         nodes = [node for node in (*session.get_inputs(), *session.get_outputs()) if node.name == name]
         if not nodes:

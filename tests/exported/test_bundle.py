@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from pointsman.bundle import load_bundle, write_bundle
 from pointsman.errors import BundleError
+from pointsman.expected import Lengths
 from pointsman.manifest import FILES, MANIFEST
 
 if TYPE_CHECKING:
@@ -123,6 +125,9 @@ def test_a_bundle_is_replaced_whole(write: Write, tmp_path: Path) -> None:
         {"conformance": [{"prompt": float("inf")}]},
         {"model_io": IO | {"candidates": 4}},
         {"model_io": {}},
+        {"model_io": IO | {"outputs": ["intent_probs"]}},
+        {"model_io": IO | {"outputs": ["intent_probs", "useful_probs", "output_tokens", "more"]}},
+        {"model_io": IO | {"inputs": ["a", "b", "c"]}},
         {"tokenizer_json": "\ud800"},
         {"seen": [-1]},
         {"seen": ["x"]},
@@ -134,6 +139,18 @@ def test_a_failed_write_leaves_the_old_bundle(write: Write, tmp_path: Path, bad:
         write(tmp_path / "b", **bad)
     assert files(tmp_path / "b") == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["b"]
+
+
+def test_a_policy_that_needs_lengths_of_answers_needs_a_graph_that_expects_them(
+    write: Write, tiny_policy: Policy, tmp_path: Path
+) -> None:
+    zeros = np.zeros(3)
+    lengths = Lengths(np.ones(3), np.ones((3, 3)), zeros, np.array([0.0, 1e-6, 0.0]), zeros, zeros, zeros)
+    policy = replace(tiny_policy, expected=replace(tiny_policy.expected, lengths=lengths))
+    with pytest.raises(BundleError, match=r"policy.json: expects lengths of answers; model.onnx has no output"):
+        write(tmp_path / "b", policy=policy)
+    three = IO | {"outputs": ["intent_probs", "useful_probs", "output_tokens"]}
+    assert load_bundle(write(tmp_path / "b", policy=policy, model_io=three)).policy.expected.lengths is not None
 
 
 @pytest.mark.parametrize("failing", ["rename", "mkdir"])

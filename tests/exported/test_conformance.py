@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from pointsman.bundle import load_bundle, write_bundle
-from pointsman.classifier import probabilities
+from pointsman.classifier import read
 from pointsman.conformance import PROMPTS, check_conformance, conformance_vectors
 from pointsman.errors import BundleError
+from pointsman.expected import Lengths
+from pointsman.graph import export_graph
 from pointsman.router import Router
 from pointsman.rules import ValueRule
 
@@ -25,6 +27,17 @@ if TYPE_CHECKING:
     from pointsman.encoders import TransformerEncoder
     from pointsman.heads import Heads
     from pointsman.policy import Policy
+
+
+DEAR_ANSWERS = Lengths(
+    tokens_in=np.full(3, 100.0),
+    output_tokens=np.full((3, 3), 100.0),
+    usd_per_token_in=np.zeros(3),
+    usd_per_token_out=np.array([0.0, 2e-4, 4e-4]),
+    late_bias=np.zeros(3),
+    late_per_log_in=np.zeros(3),
+    late_per_log_out=np.zeros(3),
+)
 
 
 @pytest.fixture
@@ -68,6 +81,7 @@ def test_the_router_conforms(tiny_bundle: Path) -> None:
         ("input_ids", [1, 2, 3], r"input_ids is .*; training has \[1, 2, 3\]"),
         ("intent_probs", [0.2, 0.2, 0.6], "intent_probs is off by .*; at most 0.0001"),
         ("useful_probs", [0.2, 0.2, 0.6], "useful_probs is off by"),
+        ("output_tokens", [1.0, 1.0, 1.0], "output_tokens is off by"),
         ("intent", "poetry", "intent is .*poetry"),
         ("model", "gigantic", "model is .*gigantic"),
         ("fallbacks", ["gigantic"], "fallbacks is"),
@@ -83,6 +97,25 @@ def test_a_difference_is_named(
     assert len(found) == 1
     assert "conformance.jsonl:3: " in found[0]
     assert re.search(message, found[0])
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_lengths_of_answers_are_part_of_it_where_they_are_known(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_policy: Policy, tmp_path: Path, known: bool
+) -> None:
+    heads = tiny_heads if known else replace(tiny_heads, lengths=None)
+    info = export_graph(tiny_encoder, heads, tmp_path / "m.onnx")
+    tokenizer = tiny_encoder.tokenizer_json()
+    policy = replace(tiny_policy, expected=replace(tiny_policy.expected, lengths=DEAR_ANSWERS if known else None))
+    vectors = conformance_vectors(partial(read, tiny_encoder, heads), policy, tokenizer)
+    assert all(("output_tokens" in vector) == known for vector in vectors)
+    parts: dict[str, Any] = {"conformance": vectors, "model_card": "", "provenance": {}, "seen": []}
+    parts |= {"graph": tmp_path / "m.onnx", "tokenizer_json": tokenizer, "model_io": info.io()}
+    path = write_bundle(tmp_path / "b", policy=policy, **parts)
+    assert check_conformance(path) == []
+    if known:  # the length decides: without it the same vectors do not hold
+        blind = write_bundle(tmp_path / "blind", policy=tiny_policy, **parts)
+        assert any("model is" in line for line in check_conformance(blind))
 
 
 @pytest.mark.parametrize("vectors", [[{}], [{"prompt": 5}], [{"prompt": "x", "modality": "text", "context_tokens": 0}]])
@@ -123,6 +156,6 @@ def test_what_hangs_by_a_hair_is_left_out(
     }
     equal = replace(tiny_heads, table=np.full((3, 3), 0.5, np.float32), useful_bias=np.zeros(3, np.float32), **nothing)
     tokenizer = tiny_encoder.tokenizer_json()
-    vectors = conformance_vectors(partial(probabilities, tiny_encoder, equal), tossed, tokenizer)
+    vectors = conformance_vectors(partial(read, tiny_encoder, equal), tossed, tokenizer)
     assert {vector["modality"] for vector in vectors} <= {"audio"}, "where one model alone is eligible it stays"
-    assert len(conformance_vectors(partial(probabilities, tiny_encoder, tiny_heads), tiny_policy, tokenizer)) > 40
+    assert len(conformance_vectors(partial(read, tiny_encoder, tiny_heads), tiny_policy, tokenizer)) > 40

@@ -6,6 +6,7 @@ import builtins
 import hashlib
 import sys
 import warnings
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,11 +15,11 @@ import onnxruntime
 import pytest
 from tokenizers import Tokenizer
 
-from pointsman.classifier import probabilities
+from pointsman.classifier import read
 from pointsman.conformance import PROMPTS
 from pointsman.encoders import TransformerEncoder
 from pointsman.errors import MissingExtraError, PointsmanError
-from pointsman.graph import INPUTS, OUTPUTS, GraphInfo, export_graph
+from pointsman.graph import INPUTS, LENGTHS, OUTPUTS, GraphInfo, export_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -40,7 +41,7 @@ def run(path: Path, encoder: TransformerEncoder, prompts: Sequence[str], togethe
         width = max(map(len, batch))
         mask = np.array([[1] * len(row) + [0] * (width - len(row)) for row in batch], dtype=np.int64)
         ids = np.array([row + [0] * (width - len(row)) for row in batch], dtype=np.int64)
-        outputs.append(session.run(list(OUTPUTS), dict(zip(INPUTS, (ids, mask), strict=True))))
+        outputs.append(session.run(None, dict(zip(INPUTS, (ids, mask), strict=True))))
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
@@ -48,10 +49,10 @@ def run(path: Path, encoder: TransformerEncoder, prompts: Sequence[str], togethe
 def test_probabilities_are_those_of_encoder_and_heads(
     tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: tuple[Path, GraphInfo], together: bool
 ) -> None:
-    expected = probabilities(tiny_encoder, tiny_heads, PROMPT_TEXTS)
+    expected = vars(read(tiny_encoder, tiny_heads, PROMPT_TEXTS)).values()
     for got, want in zip(run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together), expected, strict=True):
         assert got.dtype == np.float32
-        np.testing.assert_allclose(got, want, atol=1e-5)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
         assert np.ptp(want, axis=0).min() > 0.1, "the heads of this test must not be constant"
 
 
@@ -61,9 +62,27 @@ def test_packaged_minilm(tmp_path: Path, make_heads: Callable[..., Heads]) -> No
     info = export_graph(encoder, heads, tmp_path / "m.onnx")
     assert (info.dimensions, info.intents, info.candidates, info.max_tokens) == (384, 8, 4, 128)
     prompts = PROMPT_TEXTS[::3]
-    expected = probabilities(encoder, heads, prompts)
+    expected = vars(read(encoder, heads, prompts)).values()
     for got, want in zip(run(tmp_path / "m.onnx", encoder, prompts, together=True), expected, strict=True):
-        np.testing.assert_allclose(got, want, atol=1e-5)
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_expected_lengths_stay_in_the_range_seen(tiny_encoder: TransformerEncoder, tiny_graph: Any) -> None:
+    *_, tokens = run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together=True)
+    assert tokens.min() == pytest.approx(20, rel=1e-4)
+    assert tokens.max() == pytest.approx(900, rel=1e-4)
+
+
+def test_without_known_lengths_there_is_no_output_for_them(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: Any, tmp_path: Path
+) -> None:
+    info = export_graph(tiny_encoder, replace(tiny_heads, lengths=None), tmp_path / "m.onnx")
+    assert info.outputs == OUTPUTS
+    assert tiny_graph[1].outputs == (*OUTPUTS, LENGTHS)
+    two, three = (run(path, tiny_encoder, PROMPT_TEXTS, True) for path in (tmp_path / "m.onnx", tiny_graph[0]))
+    assert len(two) == 2
+    for got, want in zip(two, three, strict=False):
+        np.testing.assert_allclose(got, want, atol=1e-6)
 
 
 def test_oldest_supported_onnxruntime_can_load_it(tiny_graph: tuple[Path, GraphInfo]) -> None:
@@ -88,6 +107,7 @@ def test_one_file_with_named_and_dynamic_ends(tiny_graph: tuple[Path, GraphInfo]
         "attention_mask": ["batch", "tokens"],
         "intent_probs": ["batch", info.intents],
         "useful_probs": ["batch", info.candidates],
+        "output_tokens": ["batch", info.candidates],
     }
 
 

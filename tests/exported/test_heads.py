@@ -27,9 +27,9 @@ def test_probabilities_whatever_the_logits(make_heads: Callable[..., Heads], sca
     embeddings = (scale * np.random.default_rng(1).normal(size=(50, 16))).astype(np.float32)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        intent, useful = make_heads(16, 5, 4)(embeddings, bags(50))
-    np.testing.assert_allclose(intent.sum(axis=1), 1, rtol=1e-5)
-    for probs in (intent, useful):
+        reading = make_heads(16, 5, 4)(embeddings, bags(50))
+    np.testing.assert_allclose(reading.intent_probs.sum(axis=1), 1, rtol=1e-5)
+    for probs in (reading.intent_probs, reading.useful_probs):
         assert probs.dtype == np.float32
         assert probs.min() >= 0
         assert probs.max() <= 1
@@ -40,8 +40,8 @@ def test_no_evidence_is_the_intents_average(make_heads: Callable[..., Heads]) ->
     names = ("useful_weight", "useful_bias", "useful_pieces")
     blind = replace(heads, useful_temperature=1.0, **{name: 0 * getattr(heads, name) for name in names})
     embeddings = np.random.default_rng(2).normal(size=(20, 16)).astype(np.float32)
-    intent, useful = blind(embeddings, bags(20))
-    np.testing.assert_allclose(useful, np.clip(intent @ heads.table, 0.02, 0.98), rtol=1e-5)
+    reading = blind(embeddings, bags(20))
+    np.testing.assert_allclose(reading.useful_probs, np.clip(reading.intent_probs @ heads.table, 0.02, 0.98), rtol=1e-5)
 
 
 def test_temperature_changes_confidence_not_order(make_heads: Callable[..., Heads]) -> None:

@@ -20,11 +20,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.bundle import load_bundle, write_bundle
-from pointsman.classifier import probabilities
+from pointsman.classifier import read
 from pointsman.conformance import PROMPTS
 from pointsman.decide import Facts, believe, blend, decide
 from pointsman.errors import BundleError, PointsmanError
 from pointsman.incoming import checked_facts
+from pointsman.policy import Expected
 from pointsman.router import Decision, Router, Tally
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_decides_as_the_training_path(
     router: Router, tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_policy: Policy
 ) -> None:
     facts = Facts.of([len(text) for text in TEXTS], MODALITIES, CONTEXTS)
-    beliefs = believe(*probabilities(tiny_encoder, tiny_heads, TEXTS), facts, tiny_policy)
+    beliefs = believe(read(tiny_encoder, tiny_heads, TEXTS), facts, tiny_policy)
     chosen, useful = decide(beliefs, tiny_policy.rule), blend(beliefs, tiny_policy.rule)
     decisions = router.route_batch(TEXTS, modality=MODALITIES, context_tokens=CONTEXTS)
     assert [decision.tier for decision in decisions] == chosen.tolist()
@@ -95,23 +96,35 @@ def test_one_and_many_are_the_same(router: Router) -> None:
         assert single.p_useful == pytest.approx(batched.p_useful, abs=1e-5)
 
 
-def test_probabilities_keep_the_order_and_tell_progress(router: Router) -> None:
+def test_what_is_read_keeps_the_order_and_tell_progress(router: Router) -> None:
     told: list[tuple[int, int]] = []
     texts = TEXTS * 5
-    intent, useful = router.probabilities(texts, progress=lambda done, total: told.append((done, total)))
+    reading = router.read(texts, progress=lambda done, total: told.append((done, total)))
+    intent, useful = reading.intent_probs, reading.useful_probs
+    assert reading.output_tokens is not None
+    assert reading.output_tokens.shape == (len(texts), 3)
     assert (intent.shape, useful.shape) == ((len(texts), 3), (len(texts), 3))
     assert intent.dtype == useful.dtype == np.float32
     for at in (0, 46, 48, len(texts) - 1):
-        alone = router.probabilities([texts[at]])
-        np.testing.assert_allclose(intent[at], alone[0][0], atol=1e-5)
-        np.testing.assert_allclose(useful[at], alone[1][0], atol=1e-5)
+        alone = router.read([texts[at]])
+        np.testing.assert_allclose(intent[at], alone.intent_probs[0], atol=1e-5)
+        np.testing.assert_allclose(useful[at], alone.useful_probs[0], atol=1e-5)
     assert told[-1] == (len(texts), len(texts))
     assert [done for done, _ in told] == sorted({done for done, _ in told})
 
 
+def test_a_graph_without_lengths_is_read_without(rebuild: Callable[..., Path], tiny_graph: Any) -> None:
+    """As bundles were written before there was a third output."""
+    router = Router.load(rebuild(model_io=tiny_graph[1].io() | {"outputs": ["intent_probs", "useful_probs"]}))
+    reading = router.read(TEXTS[:3])
+    assert reading.output_tokens is None
+    assert reading.useful_probs.shape == (3, 3)
+
+
 def test_no_prompts(router: Router) -> None:
     assert router.route_batch([]) == []
-    assert [probs.shape for probs in router.probabilities([])] == [(0, 3), (0, 3)]
+    reading = router.read([])
+    assert reading.intent_probs.shape == reading.useful_probs.shape == (0, 3)
 
 
 NASTY = [
@@ -364,10 +377,10 @@ def test_names_must_fit_the_graph(
 def test_widths_must_fit_the_policy(
     rebuild: Callable[..., Path], tiny_policy: Policy, tiny_graph: tuple[Path, GraphInfo]
 ) -> None:
-    expected = replace(
-        tiny_policy.expected,
-        **{name: np.vstack([table, table[:1]]) for name, table in vars(tiny_policy.expected).items()},
-    )
+    tables: dict[str, Any] = {
+        name: np.vstack([table, table[:1]]) for name, table in tiny_policy.expected.tables.items()
+    }
+    expected = Expected(**tables)
     policy = replace(tiny_policy, intents=(*tiny_policy.intents, "new"), expected=expected)
     with pytest.raises(BundleError, match=r"intent_probs is tensor\(float\) .*\(n, 4\) is needed"):
         Router.load(rebuild(policy=policy, model_io=tiny_graph[1].io() | {"intents": 4}))
@@ -406,6 +419,7 @@ def test_the_slim_side_stays_slim(tiny_bundle: Path) -> None:
         "bundle",
         "decide",
         "errors",
+        "expected",
         "incoming",
         "manifest",
         "policy",

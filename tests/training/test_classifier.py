@@ -12,6 +12,7 @@ from scipy.special import expit, logit
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
+from pointsman.averages import intent_table
 from pointsman.classifier import (
     CrossFit,
     Features,
@@ -19,7 +20,6 @@ from pointsman.classifier import (
     advantage_error,
     calibrated,
     cross_fit,
-    intent_table,
 )
 from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads
@@ -74,7 +74,8 @@ class World:
         )
 
     def probs(self, heads: Heads) -> tuple[Any, Any]:
-        return heads(self.features.embeddings, self.features.pieces)
+        reading = heads(self.features.embeddings, self.features.pieces)
+        return reading.intent_probs, reading.useful_probs
 
 
 @pytest.fixture
@@ -88,7 +89,7 @@ def unseen() -> World:
 
 
 def arrays(heads: Heads) -> dict[str, Any]:
-    return {name: np.asarray(value) for name, value in vars(heads).items()}
+    return {name: np.asarray(value) for name, value in vars(heads).items() if value is not None}
 
 
 # --- what is learned
@@ -269,10 +270,10 @@ def test_a_request_is_judged_by_heads_that_never_saw_its_labels(flipped: int, wo
     useful[flipped], intent[flipped] = 1 - useful[flipped], 1 - intent[flipped]
     other = world.cross_fit(useful=useful, intent=intent)
     own = world.folds == world.folds[flipped]
-    np.testing.assert_array_equal(plain.useful_probs[own], other.useful_probs[own])
-    np.testing.assert_array_equal(plain.intent_probs[own], other.intent_probs[own])
+    np.testing.assert_array_equal(plain.reading.useful_probs[own], other.reading.useful_probs[own])
+    np.testing.assert_array_equal(plain.reading.intent_probs[own], other.reading.intent_probs[own])
     np.testing.assert_array_equal(plain.intent_useful[own], other.intent_useful[own])
-    assert (plain.useful_probs[~own] != other.useful_probs[~own]).any()
+    assert (plain.reading.useful_probs[~own] != other.reading.useful_probs[~own]).any()
 
 
 def test_out_of_fold_probabilities_are_those_of_heads_of_the_other_folds(world: World) -> None:
@@ -280,8 +281,8 @@ def test_out_of_fold_probabilities_are_those_of_heads_of_the_other_folds(world: 
     part = world.features.take(inside), world.intent[inside], world.useful[inside]
     heads = RequestClassifier(2, deviation=3.0).fit(world.lexicon, *part).heads_
     intent, useful = world.probs(heads)
-    np.testing.assert_array_equal(crossed.useful_probs[~inside], useful[~inside])
-    np.testing.assert_array_equal(crossed.intent_probs[~inside], intent[~inside])
+    np.testing.assert_array_equal(crossed.reading.useful_probs[~inside], useful[~inside])
+    np.testing.assert_array_equal(crossed.reading.intent_probs[~inside], intent[~inside])
 
 
 def test_the_final_heads_are_fitted_on_everything_with_the_penalty_chosen(world: World) -> None:
@@ -298,9 +299,9 @@ def test_temperatures_of_the_calibration_slice_are_used_everywhere(world: World,
     crossed = world.cross_fit(calibrate=(features, noisy, unseen.useful))
     plain = world.cross_fit()
     assert crossed.heads.intent_temperature > 1
-    expected = plain.intent_probs ** (1 / crossed.heads.intent_temperature)
+    expected = plain.reading.intent_probs ** (1 / crossed.heads.intent_temperature)
     expected /= expected.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(crossed.intent_probs, expected, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(crossed.reading.intent_probs, expected, rtol=1e-3, atol=1e-6)
     np.testing.assert_array_equal(crossed.heads.intent_weight, plain.heads.intent_weight)
 
 
@@ -327,9 +328,9 @@ def test_overconfident_heads_are_cooled(world: World) -> None:
 def test_an_intent_may_be_missing_from_the_rest_of_the_folds(world: World) -> None:
     intent = np.where(world.folds == 2, 2, world.intent)
     crossed = world.cross_fit(intent=intent, n_intents=3)
-    np.testing.assert_allclose(crossed.intent_probs.sum(axis=1), 1, rtol=1e-5)
-    assert np.isfinite(crossed.useful_probs).all()
-    assert crossed.intent_probs[world.folds == 2, 2].max() < 1e-6
+    np.testing.assert_allclose(crossed.reading.intent_probs.sum(axis=1), 1, rtol=1e-5)
+    assert np.isfinite(crossed.reading.useful_probs).all()
+    assert crossed.reading.intent_probs[world.folds == 2, 2].max() < 1e-6
 
 
 def test_one_fold_is_an_error(world: World) -> None:

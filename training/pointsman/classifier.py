@@ -1,4 +1,4 @@
-"""The classifier: intent and P(useful | candidate) as two linear heads on a frozen embedding and a bag of word pieces.
+"""The classifier: intent and P(useful | candidate) as linear heads on a frozen embedding and a bag of word pieces.
 
 Usefulness starts from the intent's average and adds per-query evidence in log-odds. That evidence is split into what
 all candidates share (difficulty, which cancels in a choice between them) and what sets one apart; the second is
@@ -19,9 +19,12 @@ from sklearn.base import BaseEstimator
 from sklearn.linear_model import LogisticRegression
 from threadpoolctl import threadpool_limits
 
+from pointsman.averages import intent_table
 from pointsman.calibration import sigmoid_temperature, softmax_temperature
+from pointsman.decide import Reading
 from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads
+from pointsman.length_head import cross_fit_lengths
 from pointsman.lexical import Lexicon
 
 if TYPE_CHECKING:
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
 
     from pointsman.encoders import Encoder
 
-__all__ = ["CrossFit", "Features", "RequestClassifier", "cross_fit", "intent_table", "probabilities"]
+__all__ = ["CrossFit", "Features", "RequestClassifier", "cross_fit", "read"]
 
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
@@ -194,30 +197,9 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
         return replace(start, useful_weight=weights[:d], useful_bias=bias, useful_pieces=pieces)
 
 
-def probabilities(encoder: Encoder, heads: Heads, prompts: Sequence[str]) -> tuple[Floats, Floats]:
-    """Return (intent_probs (n, k), useful_probs (n, m)) of n prompts by the training path."""
+def read(encoder: Encoder, heads: Heads, prompts: Sequence[str]) -> Reading:
+    """Return what the heads read in n prompts, by the training path."""
     return heads(encoder.encode(prompts), Lexicon(heads.idf).transform(encoder.token_ids(prompts)))
-
-
-def intent_table(values: Floats, intent: Codes, n_intents: int, prior_rows: float = 5.0) -> NDArray[np.float32]:
-    """Return the mean of each column per intent, (k, m), shrunk to the overall mean by `prior_rows` rows of it.
-
-    Parameters
-    ----------
-    values : (n, m) float array
-        NaN where unknown. A column of which nothing is known is taken to be as the others are on average.
-    intent : (n,) int array
-        Rows with -1 count for the overall mean only.
-    """
-    known = np.isfinite(values)
-    filled = np.where(known, values, 0.0)
-    anywhere = filled.sum() / max(known.sum(), 1)
-    overall = np.where(known.any(axis=0), filled.sum(axis=0) / np.maximum(known.sum(axis=0), 1), anywhere)
-    table = np.tile(overall, (n_intents, 1))
-    for index in range(n_intents):
-        total, rows = filled[intent == index].sum(axis=0), known[intent == index].sum(axis=0)
-        np.divide(total + prior_rows * overall, rows + prior_rows, out=table[index], where=rows + prior_rows > 0)
-    return table.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -228,7 +210,7 @@ class CrossFit:
     ----------
     heads : Heads
         Fitted on the whole learn slice, calibrated.
-    intent_probs, useful_probs : (n, k), (n, m) float array
+    reading : Reading
         Out of fold, with the same temperatures.
     intent_useful : (n, m) float array
         The intents' expected average usefulness, out of fold: an average that held the request itself would flatter it.
@@ -236,14 +218,16 @@ class CrossFit:
         The penalty chosen.
     advantage_error : dict of float to float
         Out-of-fold mean squared error of differences between candidates, by penalty.
+    folds : (n,) int array
+        Of the learn slice.
     """
 
     heads: Heads
-    intent_probs: Floats
-    useful_probs: Floats
+    reading: Reading
     intent_useful: Floats
     deviation: float
     advantage_error: dict[float, float]
+    folds: Codes
 
 
 def cross_fit(
@@ -254,6 +238,7 @@ def cross_fit(
     n_intents: int,
     deviations: Sequence[float] = DEVIATIONS,
     progress: Callable[[int, int], None] | None = None,
+    output_tokens: Floats | None = None,
 ) -> CrossFit:
     """Fit the heads, choose the penalty out of fold, calibrate on a slice of their own.
 
@@ -269,6 +254,8 @@ def cross_fit(
         Penalties to choose from.
     progress : callable, optional
         Called with (fits done, fits in all).
+    output_tokens : (n, m) float array, optional
+        Lengths of the learn slice's answers, NaN where unknown; no head for them without any.
 
     Raises
     ------
@@ -290,23 +277,30 @@ def cross_fit(
         for deviation in deviations:
             heads = RequestClassifier(n_intents, deviation=deviation).fit_useful(start, *part)
             fitted[deviation][int(fold)] = heads
-            probs[deviation][~inside] = heads(outside.embeddings, outside.pieces)[1]
+            probs[deviation][~inside] = heads(outside.embeddings, outside.pieces).useful_probs
     errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
     best = min(errors, key=lambda deviation: (errors[deviation], -deviation))  # where nothing tells, the most careful
     heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(lexicon, *learn).heads_, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     intent_useful = np.empty(useful.shape)
-    for fold, out_of_fold in fitted[best].items():
+    temperatures = {name: getattr(heads, name) for name in ("intent_temperature", "useful_temperature")}
+    of_folds = {fold: replace(out_of_fold, **temperatures) for fold, out_of_fold in fitted[best].items()}
+    for fold, out_of_fold in of_folds.items():
         at = folds == fold
-        same = replace(
-            out_of_fold, intent_temperature=heads.intent_temperature, useful_temperature=heads.useful_temperature
-        )
         part_of = features.take(at)
-        intent_probs[at], useful_probs[at] = same(part_of.embeddings, part_of.pieces)
-        intent_useful[at] = intent_probs[at] @ same.table
+        reading = out_of_fold(part_of.embeddings, part_of.pieces)
+        intent_probs[at], useful_probs[at] = reading.intent_probs, reading.useful_probs
+        intent_useful[at] = intent_probs[at] @ out_of_fold.table
+    expected_tokens = None
+    if output_tokens is not None:
+        found = cross_fit_lengths(heads, of_folds, features, intent, output_tokens, folds)
+        if found is not None:
+            lengths, expected_tokens = found
+            heads = replace(heads, lengths=lengths)
     if progress is not None:
         progress(len(names) + 1, len(names) + 1)
-    return CrossFit(heads, intent_probs, useful_probs, intent_useful, best, errors)
+    reading = Reading(intent_probs, useful_probs, expected_tokens)
+    return CrossFit(heads, reading, intent_useful, best, errors, folds)
 
 
 def advantage_error(probs: Floats, useful: Floats) -> float:

@@ -1,29 +1,60 @@
-"""The policy before its thresholds are known: candidates, hard rules, fallbacks, and what each did per intent."""
+"""The policy before its thresholds are known: candidates, hard rules, fallbacks, and what each is expected to do."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointsman.classifier import intent_table
-from pointsman.policy import Candidate, Expected, Fallback, Policy, Text
+from pointsman.expectations import Expectations, expectations
+from pointsman.policy import Candidate, Fallback, Policy, Text
 from pointsman.rules import ValueRule
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from pointsman.classifier import CrossFit
     from pointsman.labels import IntentLabels
     from pointsman.outcomes import Outcomes
     from pointsman.spec import RoutingSpec
     from pointsman.text import Clip
 
-__all__ = ["draft_policy"]
+__all__ = ["Draft", "draft_policy"]
 
 
-def draft_policy(
-    learn: Outcomes, labels: IntentLabels, table: NDArray[np.float32], spec: RoutingSpec, clip: Clip
-) -> Policy:
+@dataclass(frozen=True, eq=False)
+class Draft:
+    """A policy without its thresholds, and what the search may know of the requests that it was learned from.
+
+    Attributes
+    ----------
+    policy : Policy
+    learned : Expectations
+        What the policy expects, with what was expected of each request by what was learned without it.
+    """
+
+    policy: Policy
+    learned: Expectations
+
+    @property
+    def cost_usd(self) -> NDArray[np.float64]:
+        """Expected full cost, out of fold, (n, m) USD."""
+        return self.learned.cost_usd
+
+    @property
+    def late(self) -> NDArray[np.float64]:
+        """P(later than the limit), out of fold, (n, m)."""
+        return self.learned.late
+
+    @property
+    def without_lengths(self) -> Draft:
+        """The same draft by the intents' averages alone."""
+        learned = self.learned.without_lengths
+        return Draft(replace(self.policy, expected=learned.expected), learned)
+
+
+def draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec: RoutingSpec, clip: Clip) -> Draft:
     """Return the policy with everything but its thresholds.
 
     Parameters
@@ -32,40 +63,33 @@ def draft_policy(
         n requests; the candidates' order is the policy's.
     labels : IntentLabels
         Their intents, k.
-    table : (k, m) float array
-        Usefulness per intent, as the classifier learned it.
+    crossed : CrossFit
+        The classifier that was learned from them.
     spec : RoutingSpec
     clip : Clip
         How the encoder cuts prompts.
     """
-    limit = spec.constraints.p95_latency_ms
-    late = np.zeros_like(learn.latency_ms)
-    if limit is not None:
-        late = np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit, np.nan)
-    costs, lateness = (intent_table(values, labels.codes, len(labels.names)) for values in (learn.cost_usd, late))
-    # Rounded here, not on the way to disk: what was tuned is what is served.
-    expected = Expected(*(_rounded(one) for one in (table, costs, lateness)))
+    limit_ms = spec.constraints.p95_latency_ms
+    learned = expectations(learn, labels, crossed.heads.table, crossed.reading, crossed.folds, limit_ms)
     candidates = []
     for model in learn.models:
         one = spec.candidates[model].model_dump()
         candidates.append(Candidate(name=model, **{**one, "modalities": tuple(one["modalities"])}))
-    return Policy(
+    policy = Policy(
         intents=labels.names,
         candidates=tuple(candidates),
         rule=ValueRule(0.0, 0.0),
-        expected=expected,
+        expected=learned.expected,
         safe_model=spec.safe_model,
         pinned_intents=dict(spec.rules.intents),
         pinned_modalities={str(name): model for name, model in spec.rules.modalities.items()},
         fallbacks=_fallbacks(learn, spec),
         long_context_tokens=spec.long_context_tokens,
+        long_context=spec.rules.long_context,
         guards=spec.guards.model_dump(exclude_none=True),
         text=Text(clip.head, clip.tail),
     )
-
-
-def _rounded(table: NDArray[np.float32]) -> NDArray[np.float64]:
-    return np.round(table.astype(np.float64), 9).astype(np.float64)
+    return Draft(policy, learned)
 
 
 def _fallbacks(learn: Outcomes, spec: RoutingSpec) -> tuple[Fallback, ...]:

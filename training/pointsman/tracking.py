@@ -26,8 +26,8 @@ from pointsman.tables import metric_table
 
 if TYPE_CHECKING:
     from pointsman.fit import FitOptions, FitResult
-    from pointsman.search import TrialRecord
     from pointsman.spec import RoutingSpec
+    from pointsman.study import TrialRecord
     from pointsman.traces import TraceTable
 
 __all__ = ["Tracker"]
@@ -104,15 +104,13 @@ class Tracker:
 
     def _log_model(self, result: FitResult) -> None:
         """Log the ONNX graph with its signature."""
-        k, m = len(result.policy.intents), len(result.policy.models)
+        model = onnx.load(str(result.bundle / "model.onnx"))
         signature = ModelSignature(
             inputs=Schema([TensorSpec(_INT64, (-1, -1), "input_ids"), TensorSpec(_INT64, (-1, -1), "attention_mask")]),
-            outputs=Schema(
-                [TensorSpec(_FLOAT32, (-1, k), "intent_probs"), TensorSpec(_FLOAT32, (-1, m), "useful_probs")]
-            ),
+            outputs=Schema([TensorSpec(_FLOAT32, (-1, _width(output)), output.name) for output in model.graph.output]),
         )
         mlflow.onnx.log_model(
-            onnx.load(str(result.bundle / "model.onnx")),
+            model,
             name="model",
             signature=signature,
             pip_requirements=["onnxruntime", "numpy"],
@@ -191,6 +189,11 @@ def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def _name(key: str) -> str:
     """Return a key as MLflow allows it in names."""
     return "".join(char if char.isalnum() or char in "_-. /" else "." for char in key)
+
+
+def _width(output: Any) -> int:
+    """Return how wide an output of the ONNX graph is."""
+    return int(output.type.tensor_type.shape.dim[1].dim_value)
 
 
 def _data_tags(data: Mapping[str, Any]) -> dict[str, str]:
