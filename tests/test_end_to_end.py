@@ -71,7 +71,7 @@ def test_replay_reports_the_contract_and_leaves_out_what_was_seen(
     words = ["replay", "--bundle", work / "bundle", "--traces", work / "all.jsonl", "--spec", work / "spec.yaml"]
     code = main(list(map(str, [*words, "--json", work / "r.json", "--picture", work / "r.png"])))
     report = json.loads((work / "r.json").read_text())
-    assert code == int(any(entry["verdict"] == "broken" for entry in report["constraints"]))
+    assert code == int(not all(entry["held"] for entry in report["constraints"]))
     assert report["left_out"] == {"seen": 560, "incomplete": 0}
     assert report["requests"] == 440
     names = {f"always:{model}" for model in week.spec["candidates"]} | {"random_same_cost", "best_per_intent", "oracle"}
@@ -145,8 +145,8 @@ def test_the_logged_model_runs_with_its_signature(work: Path) -> None:
     answer = model.predict({"input_ids": ids, "attention_mask": np.ones_like(ids)})
     session = onnxruntime.InferenceSession(str(work / "bundle" / "model.onnx"), providers=["CPUExecutionProvider"])
     expected = session.run(None, {"input_ids": ids, "attention_mask": np.ones_like(ids)})
-    for name, want in zip(("intent_probs", "useful_probs"), expected, strict=True):
-        np.testing.assert_allclose(answer[name], want, atol=1e-6)
+    for name, want in zip(("intent_probs", "useful_probs", "output_tokens"), expected, strict=True):
+        np.testing.assert_allclose(answer[name], want, rtol=1e-5, atol=1e-6)
 
 
 def test_same_traces_spec_and_seed_give_the_same_bytes(work: Path) -> None:
@@ -166,7 +166,8 @@ def test_quickstart_with_the_packaged_minilm(tmp_path: Path, capsys: pytest.Capt
     code = main(["quickstart", "--out", str(tmp_path / "q"), "--requests", "1200", "--trials", "12"])
     shown = capsys.readouterr().out
     report = json.loads((tmp_path / "q" / "report.json").read_text())
-    assert code == int(any(entry["verdict"] == "broken" for entry in report["constraints"]))
+    refuted = any(entry["verdict"] == "broken" for entry in report["constraints"])
+    assert code == int(refuted or not report["certificate"]["certified"])
     assert shown.count("→") == 5
     assert str(tmp_path / "q" / "bundle") in shown
     assert (tmp_path / "q" / "cost_and_usefulness.png").is_file()

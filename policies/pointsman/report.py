@@ -5,45 +5,49 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pointsman.decide import Beliefs, believe, decide
+from pointsman.decide import Beliefs, Reading, believe, decide
 from pointsman.errors import TraceError
+from pointsman.estimated import as_logged, estimated_outcomes, production
 from pointsman.evidence import compare, paired_change
 from pointsman.objective import checks
+from pointsman.offpolicy_report import evaluate_policy
 from pointsman.replay import Served, baseline_columns, baselines, facts_of, with_fallbacks
-from pointsman.spec import BEST_SINGLE, RoutingSpec
+from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from numpy.typing import NDArray
+
     from pointsman.outcomes import Outcomes
     from pointsman.policy import Policy
+    from pointsman.propensity import Propensities
 
 __all__ = ["before_after", "verdict"]
-
-Floats = NDArray[np.floating[Any]]
 
 RIVALS = ("best_per_intent", "random_same_cost")
 """The content-blind baselines that a router must beat to have learned anything."""
 
 
 def before_after(
-    outcomes: Outcomes, intent_probs: Floats, useful_probs: Floats, policy: Policy, spec: RoutingSpec, seed: int = 0
+    outcomes: Outcomes, reading: Reading, policy: Policy, spec: RoutingSpec, seed: int = 0, *, logs: bool = False
 ) -> dict[str, Any]:
-    """Replay a policy on n requests whose outcomes at every candidate are known.
+    """Replay a policy on n requests whose outcomes at every candidate are known, or estimated from logs.
 
     Parameters
     ----------
     outcomes : Outcomes
         n requests.
-    intent_probs, useful_probs : (n, k), (n, m) float array
-        From the bundle's own graph.
+    reading : Reading
+        Of the n prompts, by the bundle's own graph.
     policy : Policy
     spec : RoutingSpec
         Names the baseline and the constraints.
     seed : int
         Of the bootstrap.
+    logs : bool
+        Estimate what is not known from what production served (see `pointsman.estimated`).
 
     Returns
     -------
@@ -51,7 +55,9 @@ def before_after(
         Plain JSON values: ``verdict``, ``requests``, ``baseline``, ``before``, ``after``, ``baselines``, ``change``
         (after minus before), ``useful_value_usd`` (the price that the search paid for its last useful response),
         ``against`` (after minus each rival with the same fallbacks behind it, with the net value at that price),
-        ``constraints``, ``routed`` (requests by believed intent and chosen model), ``modelled``.
+        ``constraints``, ``routed`` (requests by believed intent and chosen model), ``modelled``, ``certificate`` (see
+        `pointsman.certificate`; null where there is none), ``off_policy`` (what the logs say, and whether they can
+        tell; null where every outcome is known).
 
     Raises
     ------
@@ -62,16 +68,25 @@ def before_after(
         raise TraceError("no request with the outcome of every candidate is left to replay")
     outcomes = outcomes.reorder(policy.models)
     facts = facts_of(outcomes)
-    beliefs = believe(intent_probs, useful_probs, facts, policy)
-    chosen = decide(beliefs, policy.rule)
-    chained = with_fallbacks(outcomes, beliefs, facts, policy)
-    after = Served.by(chained, chosen)
+    beliefs = believe(reading, facts, policy)
     baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
+    limit, off_policy = spec.constraints.p95_latency_ms, None
+    if logs:
+        chances = production(outcomes, reading)
+        off_policy = _off_policy(outcomes, beliefs, decide(beliefs, policy.rule), chances, baseline, spec)
+        chained, kept = estimated_outcomes(outcomes, beliefs, chances, limit)
+        outcomes, beliefs, facts, chances = (one.take(kept) for one in (outcomes, beliefs, facts, chances))
+        known = chained
+    else:
+        chained, known = with_fallbacks(outcomes, beliefs, facts, policy), outcomes
+    chosen = decide(beliefs, policy.rule)
+    after = Served.by(chained, chosen)
     columns = baseline_columns(outcomes, baseline)
-    before = Served.by(outcomes, columns)
+    measured = logs and baseline == AS_LOGGED
+    before = as_logged(outcomes, chances, limit) if measured else Served.by(known, columns)
     default = policy.models[int(np.bincount(columns, minlength=len(policy.models)).argmax())]
     blind = after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default
-    plain = baselines(outcomes, *blind)
+    plain = baselines(known, *blind)
     # Fallbacks help whoever has them: what was learned shows against rivals that have the same.
     rivals = baselines(chained, *blind)
     confidence = spec.constraints.confidence
@@ -83,16 +98,18 @@ def before_after(
         "before": before.summary(month),
         "after": after.summary(month),
         "baselines": {name: None if served is None else served.summary(month) for name, served in plain.items()},
-        "change": paired_change(before, after, confidence, seed),
+        "change": paired_change(before, after, confidence, seed, cluster=outcomes.cluster),
         "useful_value_usd": worth,
         "against": {
-            name: paired_change(rival, after, confidence, seed, useful_value_usd=worth)
+            name: paired_change(rival, after, confidence, seed, useful_value_usd=worth, cluster=outcomes.cluster)
             for name in RIVALS
             if (rival := rivals[name]) is not None
         },
         "constraints": [check.to_dict() for check in checks(after, before, spec)],
         "routed": _routed(beliefs, chosen, policy),
         "modelled": list(spec.modelled),
+        "certificate": policy.evidence.get("certificate"),
+        "off_policy": off_policy,
     }
     for change in report["against"].values():
         change["stands"] = compare(change)
@@ -102,16 +119,59 @@ def before_after(
 def verdict(report: Mapping[str, Any]) -> str:
     """Return the report's first line: whether the constraints held, whether anything was learned, what changed."""
     change = report["change"]
-    broken, unproven = (
-        [entry["name"] for entry in report["constraints"] if entry["verdict"] == state] for state in ("broken", "held")
-    )
+    states = {state: [one["name"] for one in report["constraints"] if one["verdict"] == state] for state in _STATES}
     parts = [f"useful {_points(change['useful_rate'])}", f"cost {_percent(change['cost_usd'])}"]
     if change["p95_ms"] is not None:
         parts.append(f"P95 {_percent(change['p95_ms'])}")
+    if change["few_clusters"]:
+        parts.append(f"(of {change['clusters']} users or conversations: intervals may be too narrow)")
     text = f"{_learned(report['against'])} {', '.join(parts)} on {report['requests']:,} unseen requests"
-    if unproven:
-        text += f"; {', '.join(unproven)} held, but too few requests to prove it"
-    return f"DOES NOT HOLD ({', '.join(broken)}). {text}." if broken else f"{text}."
+    certificate = report.get("certificate")
+    if certificate is None and states["held"]:
+        text += f"; {', '.join(states['held'])} held, but too few requests to prove it"
+    if certificate is not None and certificate["certified"]:
+        text += f"; certified with {100 * certificate['confidence']:g} % on {certificate['requests']:,} requests"
+    off_policy = report.get("off_policy")
+    if off_policy is not None:
+        text += ", estimated from logs"
+    words = [] if certificate is None or certificate["certified"] else ["NOT CERTIFIED."]
+    if off_policy is not None and not off_policy["tellable"]:
+        words.append(f"CANNOT TELL from these logs: {off_policy['reasons'][0]}.")
+    if states["broken"]:
+        words.append(f"DOES NOT HOLD ({', '.join(states['broken'])}).")
+    if states["missed"]:
+        words.append(f"MISSED, by no more than chance explains ({', '.join(states['missed'])}).")
+    return " ".join([*words, f"{text}."])
+
+
+_STATES = ("certified", "held", "missed", "broken")
+
+
+def _off_policy(
+    outcomes: Outcomes,
+    beliefs: Beliefs,
+    chosen: NDArray[np.intp],
+    chances: Propensities,
+    baseline: str,
+    spec: RoutingSpec,
+) -> dict[str, Any]:
+    """Return what every estimator says of the policy, and whether the logs can tell."""
+    models = {"useful": beliefs.query_useful, "cost_usd": beliefs.cost_usd}
+    limit = spec.constraints.p95_latency_ms
+    if limit is not None:
+        models["late"] = beliefs.late
+    found = evaluate_policy(
+        outcomes,
+        chosen,
+        chances,
+        {name: values.T.astype(np.float64) for name, values in models.items()},
+        before=None if baseline == AS_LOGGED else baseline_columns(outcomes, baseline),
+        before_name=baseline,
+        intents=np.array([beliefs.intents[code] for code in beliefs.intent], dtype=object),
+        late_limit_ms=limit,
+        confidence=spec.constraints.confidence,
+    )
+    return found.to_dict()
 
 
 def _learned(against: Mapping[str, Any]) -> str:
@@ -123,11 +183,15 @@ def _learned(against: Mapping[str, Any]) -> str:
     return f"Not proven to have learned more than the content-blind baselines ({words}):"
 
 
-def _points(entry: Mapping[str, float]) -> str:
+def _points(entry: Mapping[str, float] | None) -> str:
+    if entry is None:
+        return "by what cannot be told"
     return f"{100 * entry['difference']:+.1f} points [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]"
 
 
-def _percent(entry: Mapping[str, float]) -> str:
+def _percent(entry: Mapping[str, float] | None) -> str:
+    if entry is None:
+        return "by what cannot be told"
     if "ratio" not in entry:
         return f"{entry['difference']:+.4g} [{entry['low']:+.4g}, {entry['high']:+.4g}]"
     low, high = 100 * (entry["ratio_low"] - 1), 100 * (entry["ratio_high"] - 1)

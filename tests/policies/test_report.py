@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pointsman.decide import Reading
 from pointsman.errors import TraceError
 from pointsman.outcomes import Outcomes
 from pointsman.policy import Fallback, Policy
@@ -63,9 +64,8 @@ class World:
             cost_usd=[[1.0, 10.0]] * 2,
         )
         probs = np.stack([self.intent == "chat", self.intent == "code"], axis=1).astype(float)
-        return before_after(
-            facts, probs, self.useful if believed is None else believed, policy, self.make_spec(**(spec or {}))
-        )
+        reading = Reading(probs, self.useful if believed is None else believed)
+        return before_after(facts, reading, policy, self.make_spec(**(spec or {})))
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_also_where_nothing_is_useful_free_or_at_once(world: World) -> None:
 def test_also_of_a_single_request(world: World) -> None:
     policy = world.make_policy(evidence={"baseline": "b", "useful_value_usd": 1.0})
     facts = world.make_outcomes([[1.0, 0.0]])
-    report = before_after(facts, np.ones((1, 1)), np.array([[0.9, 0.1]]), policy, world.make_spec())
+    report = before_after(facts, Reading(np.ones((1, 1)), np.array([[0.9, 0.1]])), policy, world.make_spec())
     json.dumps(report, allow_nan=False)
     assert report["routed"] == {"chat": {"a": 1}}
 
@@ -160,7 +160,7 @@ def test_columns_are_put_into_the_order_of_the_policy(world: World) -> None:
     evidence = {"baseline": "b", "useful_value_usd": 1.0, "best_per_intent": {"chat": "a"}}
     policy = world.make_policy(("b", "a"), evidence=evidence)
     facts = world.make_outcomes(world.useful, cost_usd=[[1.0, 10.0]] * N, intent=["chat", ""] * (N // 2))
-    report = before_after(facts, np.ones((N, 1)), np.tile([0.9, 0.1], (N, 1)), policy, world.make_spec())
+    report = before_after(facts, Reading(np.ones((N, 1)), np.tile([0.9, 0.1], (N, 1))), policy, world.make_spec())
     assert report["before"]["cost_usd"] == report["after"]["cost_usd"] == 10 * N
     # What has no label goes where production sends most.
     assert report["baselines"]["best_per_intent"]["cost_usd"] == N / 2 * 11
@@ -168,10 +168,9 @@ def test_columns_are_put_into_the_order_of_the_policy(world: World) -> None:
 
 def test_no_request_is_an_error(world: World) -> None:
     policy = world.make_policy(evidence={"baseline": "b", "useful_value_usd": 1.0})
+    outcomes, nothing = world.make_outcomes(np.empty((0, 2))), Reading(np.empty((0, 1)), np.empty((0, 2)))
     with pytest.raises(TraceError, match="no request"):
-        before_after(
-            world.make_outcomes(np.empty((0, 2))), np.empty((0, 1)), np.empty((0, 2)), policy, world.make_spec()
-        )
+        before_after(outcomes, nothing, policy, world.make_spec())
 
 
 # --- the first line

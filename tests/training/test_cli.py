@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ def test_an_infeasible_constraint_says_which_and_how_far(place: Path, capsys: py
     respec(place, {"constraints": {"useful_rate": 0.999, "p95_latency_ms": 5000}})
     code, line = fit(place, capsys)
     assert code == 1
-    assert "no policy of 8 tried meets constraints.useful_rate" in line
+    assert re.search(r"no policy of \d+ tried meets constraints.useful_rate", line)
     assert "the nearest has" in line
     assert not (place / "b").exists()
 

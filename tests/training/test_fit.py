@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-import pointsman.fit
+import pointsman.tune
 from pointsman.fit import fit
 from pointsman.sample_week import sample_week
 from pointsman.spec import parse_spec
@@ -34,7 +34,7 @@ def shown(tiny_encoder: TransformerEncoder, tmp_path: Path, monkeypatch: pytest.
         raise ShownError(beliefs)
 
     def shown(traces: pd.DataFrame) -> Any:
-        monkeypatch.setattr(pointsman.fit, "search", stop)
+        monkeypatch.setattr(pointsman.tune, "search", stop)
         with pytest.raises(ShownError) as stopped:
             fit(validate_traces(traces), parse_spec(sample_week(requests=10).spec), tmp_path / "b", tiny_encoder)
         return stopped.value.args[0]

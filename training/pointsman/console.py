@@ -25,6 +25,7 @@ NAMES = {
     "tune": "search thresholds",
     "export": "export the bundle",
     "certify": "replay unseen requests",
+    "prove": "certify out of fold",
     "track": "log to MLflow",
 }
 
@@ -89,5 +90,9 @@ def show_report(report: Mapping[str, Any]) -> None:
     show_table(metric_cells(report), strong=(2, 3))
     if report["constraints"]:
         console.print(Text("\n" + constraint_lines(report)))
+    if report["certificate"] is not None:
+        console.print(Text("\n" + report["certificate"]["sentence"].capitalize() + "."))
+    if report["off_policy"] is not None:
+        console.print(Text("\n" + report["off_policy"]["verdict"]))
     if report["modelled"]:
         console.print(Text(f"Modelled, not measured: {', '.join(report['modelled'])}."))

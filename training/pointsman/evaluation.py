@@ -47,8 +47,8 @@ def evaluate(
         than two intents are known. ``useful``: by candidate AUC (of a usefulness of at least 0.5; None where all
         outcomes are alike), Brier score and calibration error, each ``[value, low, high]`` with a 95 % bootstrap
         interval, widened to hold the value where resampling shifts it (as it does a calibration error, which noise can
-        only increase). ``needed_compute``: share of requests by the cheapest candidate that was useful, ``none`` where
-        none was.
+        only increase). ``needed_compute``: share of the requests with every outcome known, by the cheapest candidate
+        that was useful, ``none`` where none was; empty where there are no such requests.
     """
     generator, useful = np.random.default_rng(seed), {}
     for column, model in enumerate(outcomes.models):
@@ -60,13 +60,17 @@ def evaluate(
             "brier": _interval(_brier, probs, wanted, resamples),
             "calibration_error": _interval(expected_calibration_error, probs, wanted, resamples),
         }
-    needed = needed_compute(outcomes.useful, outcomes.cost_usd)
-    shares = {model: float((needed == column).mean()) for column, model in enumerate(outcomes.models)}
+    complete = outcomes.complete
+    needed = needed_compute(outcomes.useful[complete], outcomes.cost_usd[complete])
+    shares: dict[str, float] = {}
+    if len(needed):
+        shares = {model: float((needed == column).mean()) for column, model in enumerate(outcomes.models)}
+        shares["none"] = float((needed < 0).mean())
     return {
         "requests": len(outcomes),
         "intent": _intent(outcomes, intent_probs, labels),
         "useful": useful,
-        "needed_compute": {**shares, "none": float((needed < 0).mean())},
+        "needed_compute": shares,
     }
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.metadata
 import platform
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,35 +13,34 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import CrossFit, Features, cross_fit, probabilities
+from pointsman.classifier import CrossFit, Features, cross_fit, read
 from pointsman.conformance import conformance_vectors
-from pointsman.decide import believe
 from pointsman.draft import draft_policy
 from pointsman.encoders import TransformerEncoder, cached_encode
 from pointsman.errors import TraceError
+from pointsman.estimated import from_logs, usable
 from pointsman.evaluation import evaluate
 from pointsman.graph import export_graph
 from pointsman.inputs import check_names, known_outcomes
 from pointsman.labels import IntentLabels, intent_labels
 from pointsman.lexical import Lexicon
 from pointsman.model_card import model_card
-from pointsman.objective import Objective
 from pointsman.outcomes import Outcomes, request_hashes
-from pointsman.replay import Served, baseline_columns, facts_of, with_fallbacks
+from pointsman.replay import baseline_columns
 from pointsman.report import before_after
 from pointsman.router import Router
-from pointsman.search import SearchResult, best_per_intent, search
 from pointsman.slices import Slices, prompt_folds, time_slices
-from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
+from pointsman.spec import AS_LOGGED, RoutingSpec
 from pointsman.traces import TraceTable, fingerprint
+from pointsman.tune import Progress, TuneOptions, certified, tune, tuned_policy
 
 if TYPE_CHECKING:
+    from pointsman.certificate import Certificate
+    from pointsman.front import Front
     from pointsman.policy import Policy
+    from pointsman.search import SearchResult
 
 __all__ = ["FitOptions", "FitResult", "Progress", "fit", "silent"]
-
-Progress = Callable[[str, int, int], None]
-"""Called with (phase, done, total)."""
 
 
 def silent(phase: str, done: int, total: int) -> None:
@@ -51,23 +48,15 @@ def silent(phase: str, done: int, total: int) -> None:
 
 
 @dataclass(frozen=True)
-class FitOptions:
-    """How to fit.
+class FitOptions(TuneOptions):
+    """How to fit; how to search is inherited.
 
     Attributes
     ----------
-    trials : int
-        Optuna trials.
-    seed : int
-    storage : str or None
-        Optuna storage URL; in memory by default.
     cache : Path or None
         Folder where embeddings are kept between fits.
     """
 
-    trials: int = 200
-    seed: int = 0
-    storage: str | None = None
     cache: Path | None = None
 
 
@@ -82,6 +71,12 @@ class FitResult:
     report : dict
         Before/after on the certify slice, by the exported bundle.
     search : SearchResult
+    front : Front
+        Of all rules tried, on the learn slice.
+    certificate : Certificate or None
+        None where the spec wants none.
+    dual : dict
+        Distance from the dual bound (see `pointsman.dual.DualGap`).
     evaluation : dict
         The classifier on the certify slice.
     cross_fit : CrossFit
@@ -95,6 +90,9 @@ class FitResult:
     policy: Policy
     report: dict[str, Any]
     search: SearchResult
+    front: Front
+    certificate: Certificate | None
+    dual: dict[str, float | None]
     evaluation: dict[str, Any]
     cross_fit: CrossFit
     outcomes: Outcomes
@@ -102,8 +100,14 @@ class FitResult:
 
     @property
     def holds(self) -> bool:
-        """No constraint is broken on the certify slice."""
-        return all(entry["verdict"] != "broken" for entry in self.report["constraints"])
+        """Whether every constraint is certified, and none refuted by the certify slice; without a certificate, held."""
+        verdicts = {entry["verdict"] for entry in self.report["constraints"]}
+        off_policy = self.report["off_policy"]
+        if off_policy is not None and not off_policy["tellable"]:
+            return False
+        if self.certificate is None:
+            return not verdicts & {"missed", "broken"}
+        return self.certificate.certified and "broken" not in verdicts
 
 
 def fit(
@@ -144,7 +148,8 @@ def fit(
     models = [outcomes.models[index] for index in order]
     learn, calibrate = learn.reorder(models), calibrate.reorder(models)
     certify = outcomes.take(slices.certify).reorder(models)
-    certify = certify.take(certify.complete)
+    logs = from_logs(outcomes)
+    certify = certify.take(usable(certify) if logs else certify.complete)
     if len(certify) == 0:
         raise TraceError("no request of the last fifth has the outcome of every candidate: nothing can be certified")
     labels = intent_labels(learn.intent)
@@ -152,9 +157,8 @@ def fit(
     if spec.baseline == AS_LOGGED:
         baseline_columns(learn, AS_LOGGED)  # says at once where a request has no chosen row
     crossed = _train(learn, calibrate, labels, encoder, options, say)
-    draft = draft_policy(learn, labels, crossed.heads.table, spec, encoder.clip)
-    found, evidence = _tune(learn, labels, crossed, draft, spec, options, say)
-    policy = replace(draft, rule=found.rule, evidence=evidence)
+    draft = draft_policy(learn, labels, crossed, spec, encoder.clip)
+    tuned = tune(learn, labels, crossed, draft, spec, options, say, logs=logs)
     data = _data_facts(traces, outcomes, slices, certify)
     seen = request_hashes(outcomes.take(np.concatenate([slices.learn, slices.calibrate])))
     provenance = {
@@ -170,25 +174,41 @@ def fit(
         graph = Path(folder) / "model.onnx"
         info = export_graph(encoder, crossed.heads, graph)
         tokenizer = encoder.tokenizer_json()
-        vectors = conformance_vectors(partial(probabilities, encoder, crossed.heads), policy, tokenizer)
+        by_training = partial(read, encoder, crossed.heads)
         parts: dict[str, Any] = {
             "graph": graph,
             "tokenizer_json": tokenizer,
-            "conformance": vectors,
             "model_io": info.io(),
             "seen": seen,
         }
-        trial_run = write_bundle(Path(folder) / "draft", policy=policy, model_card="", provenance=provenance, **parts)
+        # What the graph says, not the training path: that is what will route.
+        trial_run = write_bundle(
+            Path(folder) / "draft",
+            policy=draft.policy,
+            model_card="",
+            provenance=provenance,
+            conformance=conformance_vectors(by_training, draft.policy, tokenizer),
+            **parts,
+        )
         router = Router.load(trial_run, threads=0)
-        say("certify", 0, len(certify))
-        probs = router.probabilities(list(certify.prompt), progress=lambda done, total: say("certify", done, total))
-        report = before_after(certify, *probs, policy, spec, options.seed)
-        evaluation = evaluate(certify, *probs, labels)
-        policy = replace(policy, evidence={**evidence, "certified": _kept(report)})
+        later = [calibrate.take(usable(calibrate) if logs else calibrate.complete), certify]
+        prompts = [prompt for part in later for prompt in part.prompt]
+        whole = router.read(prompts, progress=lambda done, total: say("certify", done, total))
+        first = np.arange(len(prompts)) < len(later[0])
+        reading = whole.take(~first)
+        parts_read = [(later[0], whole.take(first)), (certify, reading)]
+        certificate = certified(tuned, draft, parts_read, spec, options, say, logs=logs)
+        policy, dual = tuned_policy(draft, tuned, certificate, spec)
+        report = before_after(certify, reading, policy, spec, options.seed, logs=logs)
+        evaluation = evaluate(certify, reading.intent_probs, reading.useful_probs, labels)
+        policy = replace(policy, evidence={**policy.evidence, "certified": _kept(report)})
         card = model_card(policy, report, evaluation, provenance)
-        bundle = write_bundle(out, policy=policy, model_card=card, provenance=provenance, **parts)
+        vectors = conformance_vectors(by_training, policy, tokenizer)
+        bundle = write_bundle(out, policy=policy, model_card=card, provenance=provenance, conformance=vectors, **parts)
     say("export", 2, 2)
-    return FitResult(bundle, policy, report, found, evaluation, crossed, certify, data)
+    return FitResult(
+        bundle, policy, report, tuned.found, tuned.front, certificate, dual, evaluation, crossed, certify, data
+    )
 
 
 def _train(
@@ -211,64 +231,8 @@ def _train(
         prompt_folds(learn.prompt),
         len(labels.names),
         progress=lambda done, total: say("train", done, total),
+        output_tokens=learn.output_tokens,
     )
-
-
-def _tune(
-    learn: Outcomes,
-    labels: IntentLabels,
-    crossed: CrossFit,
-    draft: Policy,
-    spec: RoutingSpec,
-    options: FitOptions,
-    say: Progress,
-) -> tuple[SearchResult, dict[str, Any]]:
-    """Search thresholds on the out-of-fold beliefs of the learn slice."""
-    at = learn.complete
-    tune = learn.take(at)
-    facts = facts_of(tune)
-    beliefs = believe(crossed.intent_probs[at], crossed.useful_probs[at], facts, draft)
-    # The draft's averages hold these very requests; the search must see what requests to come will see.
-    beliefs = replace(beliefs, intent_useful=crossed.intent_useful[at].T.astype(np.float32))
-    baseline = spec.baseline
-    if baseline == BEST_SINGLE:
-        baseline = tune.models[int(tune.useful.mean(axis=0).argmax())]
-    before = Served.by(tune, baseline_columns(tune, baseline))
-    objective = Objective(with_fallbacks(tune, beliefs, facts, draft), before, spec)
-    found = search(
-        beliefs,
-        objective,
-        tune.models,
-        None if baseline == AS_LOGGED else baseline,
-        n_trials=options.trials,
-        seed=options.seed,
-        storage=options.storage,
-        study_name=None if options.storage is None else _study_name(tune, spec, options),
-        progress=lambda done, total: say("tune", done, total),
-    )
-    codes = labels.codes[at]
-    true = np.where((codes >= 0)[:, None], np.eye(len(labels.names))[codes], crossed.intent_probs[at])
-    by_intent = best_per_intent(
-        believe(true, crossed.useful_probs[at], facts, draft), objective, labels.names, tune.models
-    )
-    evidence = {
-        "baseline": baseline,
-        "best_per_intent": by_intent,
-        "useful_value_usd": found.useful_value_usd,
-        "tuned_on_requests": len(tune),
-        "tuned": {
-            "cost_per_useful": found.evaluation.cost_per_useful,
-            "useful_rate": found.evaluation.useful_rate,
-            "constraints": [check.to_dict() for check in found.evaluation.checks],
-        },
-    }
-    return found, evidence
-
-
-def _study_name(tune: Outcomes, spec: RoutingSpec, options: FitOptions) -> str:
-    """Return a name that the same requests, spec and seed have again: a fit that was cut off resumes its own study."""
-    digest = hashlib.sha256(request_hashes(tune).tobytes() + spec.to_yaml().encode())
-    return f"pointsman-{digest.hexdigest()[:16]}-seed-{options.seed}"
 
 
 def _kept(report: dict[str, Any]) -> dict[str, Any]:

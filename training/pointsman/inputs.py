@@ -8,6 +8,7 @@ import numpy as np
 
 from pointsman.costs import Price
 from pointsman.errors import SpecError, TraceError
+from pointsman.estimated import usable
 from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
 from pointsman.policy import MODALITIES
 from pointsman.slices import MIN_REQUESTS
@@ -29,7 +30,8 @@ def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_RE
     Raises
     ------
     TraceError
-        Where fewer than `at_least` requests have the outcome of every candidate, or see `outcomes_of`.
+        Where fewer than `at_least` requests have the outcome of every candidate, or of the one that production served
+        them with, or see `outcomes_of`.
     SpecError
         Where a constraint needs a column that the traces do not have.
     """
@@ -38,11 +40,12 @@ def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_RE
     outcomes = outcomes_of(traces.rows, prices, timeouts)
     if not np.isfinite(outcomes.useful).any():
         raise TraceError("column useful is missing or empty: without it there is nothing to learn; 0..1 is allowed")
-    complete = int(outcomes.complete.sum())
-    if complete < at_least:
+    enough = int(usable(outcomes).sum())
+    if enough < at_least:
         raise TraceError(
-            f"{complete} of {len(outcomes)} requests have the outcome (useful, cost, latency_ms) of all "
-            f"{len(outcomes.models)} candidates; at least {at_least} are needed: replay more requests against them"
+            f"{enough} of {len(outcomes)} requests have the outcome (useful, cost, latency_ms) of all "
+            f"{len(outcomes.models)} candidates, or of the one marked chosen; at least {at_least} are needed: replay "
+            "more requests against them, or log more"
         )
     if spec.constraints.hallucination_rate is not None and not np.isfinite(outcomes.hallucinated).any():
         raise SpecError("constraints.hallucination_rate is set, but the traces have no column hallucinated")

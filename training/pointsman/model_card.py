@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pointsman.tables import constraint_lines, metric_table
+from pointsman.tables import constraint_lines, markdown, metric_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,11 +20,11 @@ def model_card(
     """Return the card as Markdown."""
     data, change = provenance["data"], report["change"]
     needed = evaluation["needed_compute"]
-    rule = "\n".join(f"- `{key}`: {value}" for key, value in policy.rule.to_dict().items())
     useful = "\n".join(
-        f"| {model} | {needed[model]:.1%} | {' | '.join(_cell(scores[name]) for name in _SCORES)} |"
+        f"| {model} | {_share(needed, model)} | {' | '.join(_cell(scores[name]) for name in _SCORES)} |"
         for model, scores in evaluation["useful"].items()
     )
+    none = f"; {needed['none']:.1%} got none" if needed else " (unknown: no request has every candidate's outcome)"
     intent = evaluation["intent"]
     intents = (
         "One intent only: nothing to tell apart."
@@ -43,7 +43,7 @@ A routing bundle for {len(policy.candidates)} candidates: {", ".join(policy.mode
 and a timeout. The kill-switch sends everything to {policy.safe_model}.
 
 ## Thresholds
-{rule}
+{_thresholds(policy)}
 
 ## Before and after
 Baseline: {report["baseline"]}. {report["requests"]:,} requests, later than every request used to train, calibrate or
@@ -54,6 +54,9 @@ Modelled, not measured: {modelled}.
 
 {constraint_lines(report)}
 
+## Certificate
+{_certificate(report)}
+
 ## The classifier on the same requests
 {intents}
 
@@ -61,7 +64,7 @@ Modelled, not measured: {modelled}.
 |---|---:|---:|---:|---:|
 {useful}
 
-«Needed by»: share of the requests whose cheapest useful answer was the candidate's; {needed["none"]:.1%} got none.
+«Needed by»: share of the requests whose cheapest useful answer was the candidate's{none}.
 
 ## Data
 {data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read,
@@ -72,9 +75,54 @@ The bundle holds no prompt of theirs: the conformance prompts are pointsman's ow
 ## Limits
 It knows the intents, languages and candidates of its traces and no others; a new model or kind of request needs a new
 fit. Probabilities are averages over traces like these; an adversary can write a prompt that reads as another intent.
-Expected cost and lateness are per intent, not per request. Intervals say nothing about traffic unlike that of the
+Intervals say nothing about traffic unlike that of the
 certify slice.
 """
+
+
+def _share(needed: Mapping[str, float], model: str) -> str:
+    return f"{needed[model]:.1%}" if needed else "–"
+
+
+def _certificate(report: Mapping[str, Any]) -> str:
+    """Return what was proven, and the price paid for it."""
+    certificate = report["certificate"]
+    if certificate is None:
+        return "None was asked for: the constraints are promised by nothing but the search."
+    cells = [["constraint", "measured", "truth at most", "next requests at most", "allowed", "how"]]
+    cells += [
+        [one["name"], *(f"{one[key]:.4g}" for key in ("value", "bound", "next_bound", "limit")), one["method"]]
+        for one in certificate["promises"]
+    ]
+    return f"""{certificate["sentence"]}.
+
+{markdown(cells)}
+
+«Next requests»: the measured share or mean of the {certificate["coming"]:,} requests to come, drawn as these were."""
+
+
+def _thresholds(policy: Policy) -> str:
+    """Return each threshold with what it moved, where that was measured, and how to overrule it."""
+    entries = policy.evidence.get("thresholds")
+    if not entries:
+        return "\n".join(f"- `{key}`: {value}" for key, value in policy.rule.to_dict().items())
+    cells = [["in policy.json", "value", "moved", "to overrule it"]]
+    cells += [
+        [
+            f"`{entry['where']}`",
+            entry["value"] if isinstance(entry["value"], str) else f"{entry['value']:.4g} {entry['unit']}",
+            f"{entry['moved']:,}",
+            entry["overrule"],
+        ]
+        for entry in entries
+    ]
+    return f"""{policy.rule.kind.capitalize()} rule; «moved»: of {entries[0]["of"]:,} tuning requests, how many are \
+decided otherwise while only this threshold is switched off.
+
+{markdown(cells)}
+
+`pointsman policy --bundle BUNDLE --set PATH=VALUE` changes one, signs the bundle again and writes down who did it; the
+figures and certificates below do not hold of a policy changed by hand."""
 
 
 _SCORES = ("auc", "brier", "calibration_error")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import SpecError, TraceError
+from pointsman.estimated import from_logs, usable
 from pointsman.fit import Progress, silent
 from pointsman.inputs import known_outcomes, unseen
 from pointsman.report import before_after
@@ -40,12 +41,14 @@ def replay_bundle(
         raise SpecError(f"the spec's candidates are not the bundle's: {ours}; the bundle has {theirs}")
     outcomes = known_outcomes(traces, spec, at_least=1)
     fresh = unseen(outcomes, router.bundle.seen)
-    kept = outcomes.take(fresh & outcomes.complete).reorder(router.policy.models)
+    logs = from_logs(outcomes)
+    there = usable(outcomes) if logs else outcomes.complete
+    kept = outcomes.take(fresh & there).reorder(router.policy.models)
     if len(kept) == 0:
         raise TraceError(
             f"none of the {len(outcomes)} requests is unseen and complete: {int((~fresh).sum())} took part in the fit"
         )
-    probs = router.probabilities(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
-    report = before_after(kept, *probs, router.policy, spec, seed)
-    left_out = {"seen": int((~fresh).sum()), "incomplete": int((fresh & ~outcomes.complete).sum())}
+    reading = router.read(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
+    report = before_after(kept, reading, router.policy, spec, seed, logs=logs)
+    left_out = {"seen": int((~fresh).sum()), "incomplete": int((fresh & ~there).sum())}
     return {**report, "left_out": left_out, "bundle": router.bundle.manifest["provenance"]["run_id"]}

@@ -63,8 +63,7 @@ def _row(name: str, summary: Mapping[str, Any], month: bool) -> list[str]:
         f"{100 * summary['useful_rate']:.1f} %",
         usd(summary["cost_per_useful"]),
         usd(summary["cost_usd_per_month" if month else "cost_usd"]),
-        f"{summary['p50_ms']:,.0f}",
-        f"{summary['p95_ms']:,.0f}",
+        *(UNKNOWN if summary[key] is None else f"{summary[key]:,.0f}" for key in ("p50_ms", "p95_ms")),
         UNKNOWN if hallucinated is None else f"{100 * hallucinated:.1f} %",
     ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pointsman.commands import fit, ingest, quickstart, replay, route, spec
+from pointsman.commands import fit, ingest, policy, quickstart, replay, route, spec, tune_worker
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -26,4 +26,4 @@ class Command(Protocol):
         """Do it; return the exit code."""
 
 
-COMMANDS = cast("tuple[Command, ...]", (quickstart, ingest, spec, fit, replay, route))
+COMMANDS = cast("tuple[Command, ...]", (quickstart, ingest, spec, fit, replay, route, policy, tune_worker))

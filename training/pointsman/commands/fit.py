@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from pointsman.fit import FitResult
+
 NAME = "fit"
 HELP = "Train on labelled traces, search thresholds, certify on requests the search never saw, export a bundle."
 EXAMPLE = "pointsman fit --traces week.parquet --spec spec.yaml --out exported/bundles/week"
@@ -30,8 +32,24 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="transformer (the packaged MiniLM, default), or the path or hub name of a sentence-transformers model",
     )
     parser.add_argument(
+        "--sampler",
+        choices=("auto", "tpe", "gp", "nsga2"),
+        default="auto",
+        help="tpe (auto): all rules; gp: value rules, for few trials; nsga2: the whole front (default %(default)s)",
+    )
+    parser.add_argument(
+        "--front", type=Path, help="draw cost, usefulness and P95 of all rules that no other beats here (.png, .svg)"
+    )
+    parser.add_argument(
+        "--pick",
+        type=positive,
+        metavar="N",
+        help="export point N of the front that the same traces, spec, seed, trials and sampler gave before",
+    )
+    parser.add_argument(
         "--storage",
-        help="Optuna storage URL, for example sqlite:///study.db: a fit cut off resumes (default: in memory)",
+        help="keep the study: journal:PATH, sqlite:///PATH or postgresql+psycopg://…; a fit cut off resumes, and "
+        "tune-worker joins in (default: in memory)",
     )
     parser.add_argument(
         "--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)"
@@ -51,7 +69,7 @@ def positive(text: str) -> int:
 
 
 def run(args: Namespace) -> int:
-    """Fit and show what came of it; exit code 1 where a constraint does not hold on the certify slice."""
+    """Fit and show what came of it; exit code 1 where no policy is certified, or the certify slice refutes it."""
     from pointsman.console import Phases, show_report
     from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
@@ -71,12 +89,45 @@ def run(args: Namespace) -> int:
         for reason, count in traces.reasons.items():
             sys.stderr.write(f"  {count:,} × {reason}\n")
     encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
-    options = FitOptions(args.trials, args.seed, args.storage, args.cache.expanduser())
+    options = FitOptions(
+        trials=args.trials,
+        seed=args.seed,
+        sampler=args.sampler,
+        storage=args.storage,
+        problem=None if args.storage is None else args.out.parent / f"{args.out.name}.problem.npz",
+        pick=args.pick,
+        cache=args.cache.expanduser(),
+    )
     tracker = None if args.no_tracking else Tracker(args.tracking_uri, args.experiment)
     with Phases() as phases:
         result = tracked_fit(traces, spec, args.out, encoder, options, tracker, phases)
     show_report(result.report)
+    if args.front or args.pick or args.sampler == "nsga2":
+        _show_front(result, args.front)
+    if options.problem is not None:
+        sys.stdout.write(f"tuning problem, for pointsman tune-worker: {options.problem}\n")
     sys.stdout.write(f"bundle: {result.bundle}\n")
     if args.json:
         args.json.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     return 0 if result.holds else 1
+
+
+def _show_front(result: FitResult, picture: Path | None) -> None:
+    """Print points along the front by their numbers, the exported rule's strong, and draw all of them."""
+    from pointsman.console import show_table
+
+    front = result.front
+    own = next((one for one in result.search.tried if one.rule == result.policy.rule), None)
+    chosen = front.points[0] if own is None else front.nearest(own)
+    few = sorted({point.number: point for point in (*front.spread(20), chosen)}.items())
+    rows = [
+        (f"{number:,}", f"{point.cost_usd:.3g}", f"{point.useful_rate:.1%}", f"{point.p95_ms:,.0f}")
+        for number, point in few
+    ]
+    sys.stdout.write(f"front: {len(front.points):,} rules that no other beats on the requests tuned on\n")
+    head = ("--pick", "USD a request", "useful", "P95 ms")
+    show_table([head, *rows], strong=[1 + [number for number, _ in few].index(chosen.number)])
+    if picture is not None:
+        from pointsman.pictures import front_picture
+
+        sys.stdout.write(f"front: {front_picture(front, chosen, picture)}\n")

@@ -53,4 +53,5 @@ def run(args: Namespace) -> int:
         args.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     if args.picture:
         cost_and_usefulness(report, args.picture)
-    return 1 if any(entry["verdict"] == "broken" for entry in report["constraints"]) else 0
+    told = report["off_policy"] is None or report["off_policy"]["tellable"]
+    return 0 if told and all(entry["held"] for entry in report["constraints"]) else 1
