@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table week clean
+.PHONY: quickstart test check lint types table resplits peers week clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -23,6 +23,13 @@ types: $(VENV)/.dev
 # The README's table on real outcomes and the sample week's picture, rewritten in place by the commands that measure them.
 table: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/real_outcomes.py --readme README.md
+
+# Do the promises hold, and how does pointsman stand beside its peers: about an hour on two cores.
+resplits: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/resplits.py --readme README.md
+
+peers: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/peers.py --readme README.md
 
 week: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/sample_week.py --readme README.md --picture notebooks/images/sample_week.png

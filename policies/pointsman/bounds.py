@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
-from scipy.stats import beta, hypergeom, norm
+from scipy.special import betaincinv, ndtri
+from scipy.stats import hypergeom
 
 __all__ = [
     "betting_rejects",
@@ -38,7 +38,7 @@ RUIN = 1e-9
 
 def share_upper(count: int, n: int, confidence: float) -> float:
     """Return the bound of a share of which `count` of n requests were seen (Clopper and Pearson 1934)."""
-    return 1.0 if count >= n else float(beta.ppf(confidence, count + 1, n - count))
+    return 1.0 if count >= n else float(betaincinv(count + 1, n - count, confidence))
 
 
 def betting_rejects(
@@ -138,7 +138,7 @@ def _blocks(values: Floats, sizes: Floats, seed: int) -> tuple[Floats, Floats]:
 def mean_upper(values: Floats, confidence: float, deviation: float, coming: int | None = None) -> float:
     """Return the bound of a mean by the normal law; with `coming`, of the mean of that many further values."""
     share = 1 / len(values) + (0.0 if coming is None else 1 / coming)
-    return float(values.mean() + norm.ppf(confidence) * deviation * np.sqrt(share))
+    return float(values.mean() + ndtri(confidence) * deviation * np.sqrt(share))
 
 
 def next_share_upper(count: int, n: int, coming: int, confidence: float) -> float:
@@ -180,6 +180,6 @@ def requests_needed(
     """
     if value >= limit:
         return None
-    sure = float(norm.ppf(confidence))
-    width = (bound - value) * (sure + float(norm.ppf(power))) / max(sure, 1e-9)
+    sure = float(ndtri(confidence))
+    width = (bound - value) * (sure + float(ndtri(power))) / max(sure, 1e-9)
     return int(np.ceil(n * (width / (limit - value)) ** 2))

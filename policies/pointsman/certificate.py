@@ -24,6 +24,7 @@ from pointsman.bounds import (
 )
 from pointsman.errors import TraceError
 from pointsman.objective import Measure, measures
+from pointsman.scores import score_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -90,11 +91,15 @@ class Tested:
         USD, on the requests of the certificate.
     passed : bool or None
         None where the sequence had ended before.
+    doubt : str or None
+        Why logged data cannot tell what the policy does, whatever its outcomes: it cannot pass. None where they can, or
+        where outcomes are known.
     """
 
     distance: float
     cost_per_useful: float
     passed: bool | None
+    doubt: str | None = None
 
 
 @dataclass(frozen=True)
@@ -151,12 +156,16 @@ class Certificate:
         """Say in one line what is proven, or what is missing."""
         how = "folds of the learn slice" if self.method == "cross_fitted" else "the certify slice"
         on = f"on {self.requests:,} requests ({how}) with {100 * self.confidence:g} % confidence"
+        untold = next((one.doubt for one in self.sequence if one.passed is False), None)
+        if not self.certified and untold is not None:
+            return f"no policy can be certified {on}: the logs cannot tell, for {untold}"
         if self.certified:
             kept = "; ".join(f"{one.unit} at most {one.bound:.4g}, allowed {one.limit:.4g}" for one in self.promises)
             spared = 1 - min(one.cost_per_useful for one in self.sequence) / self.sequence[self.chosen].cost_per_useful
             price = (
                 f"; the cheapest rule in the sequence would spare another {spared:.1%}, unproven" if spared > 0 else ""
             )
+            price += "" if untold is None else f"; of the next rule the logs cannot tell, for {untold}"
             return f"certified {on}: {kept}{price}" if kept else "nothing to certify: the spec has no constraint"
         missed = [one for one in self.promises if not one.kept]
         worst = max(missed, key=lambda one: max(one.bound, one.next_bound) - one.limit)
@@ -180,6 +189,7 @@ def fixed_sequence(
     distances: Sequence[float],
     seed: int = 0,
     cluster: Groups = None,
+    doubts: Sequence[str | None] | None = None,
 ) -> Certificate:
     """Test policies from careful to bold; the last before the first failure is certified.
 
@@ -199,6 +209,8 @@ def fixed_sequence(
         Of the order in which bets are placed.
     cluster : (n,) int array, optional
         Requests of a cluster are drawn together: 0..c−1.
+    doubts : sequence of str or None, optional
+        Of each policy; see `Tested`. They must not depend on the outcomes either.
 
     Raises
     ------
@@ -208,11 +220,12 @@ def fixed_sequence(
     if not served or before.requests == 0:
         raise TraceError("nothing to certify: there is no policy or no request to test it on")
     passed: list[bool | None] = []
-    for one in served:
+    doubts = [None] * len(served) if doubts is None else doubts
+    for one, doubt in zip(served, doubts, strict=True):
         going = not passed or passed[-1] is True
-        passed.append(_passes(one, before, spec, seed, cluster) if going else None)
+        passed.append(doubt is None and _passes(one, before, spec, seed, cluster) if going else None)
     chosen = max(sum(verdict is True for verdict in passed) - 1, 0)
-    sequence = zip(distances, served, passed, strict=True)
+    sequence = zip(distances, served, passed, doubts, strict=True)
     return Certificate(
         method=method,
         requests=before.requests,
@@ -222,7 +235,7 @@ def fixed_sequence(
         certified=passed[0] is True,
         chosen=chosen,
         promises=promises(served[chosen], before, spec, seed, cluster),
-        sequence=tuple(Tested(distance, _cost_per_useful(one, spec), verdict) for distance, one, verdict in sequence),
+        sequence=tuple(Tested(at, _cost_per_useful(one, spec), verdict, why) for at, one, verdict, why in sequence),
     )
 
 
@@ -278,7 +291,7 @@ def _groups(measure: Measure, cluster: Groups) -> Groups:
 
 
 def _method(measure: Measure, groups: Groups) -> str:
-    if measure.ends is None:
+    if measure.ends is None or measure.sample is not None:
         return "normal"
     return "binomial" if measure.is_share and groups is None else "betting"
 
@@ -290,6 +303,8 @@ def _bound(measure: Measure, method: str, confidence: float, seed: int, groups: 
     if method == "betting":
         sums, sizes = _clustered(values, groups)
         return betting_upper(sums, _ends(measure), confidence, seed, sizes)
+    if measure.sample is not None:
+        return score_bounds(values, measure.sample, confidence, measure.ends, groups)[1]
     return mean_upper(values, confidence, _deviation(values, groups))
 
 
@@ -297,6 +312,10 @@ def _next_bound(measure: Measure, method: str, confidence: float, coming: int, g
     values = measure.values
     if method == "binomial":
         return next_share_upper(int(values.sum()), len(values), coming, confidence)
+    if measure.sample is not None:
+        value = float(values.mean())
+        above = score_bounds(values, measure.sample, confidence, measure.ends, groups)[1] - value
+        return value + above * float(np.sqrt(1 + len(values) / coming))
     return mean_upper(values, confidence, _deviation(values, groups), coming)
 
 

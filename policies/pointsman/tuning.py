@@ -83,30 +83,32 @@ class Step:
 
 def path(tried: Sequence[Tried]) -> list[Step]:
     """Return the best rule at each distance that any rule keeps, from careful to bold; empty where none keeps any."""
-    costs, beyond = _table(tried)
-    steps = []
-    for distance in DISTANCES:
-        kept = (beyond(distance) <= 0).all(axis=1)
-        if kept.any():
-            steps.append(Step(distance, tried[int(np.where(kept, costs, np.inf).argmin())].rule))
-    return steps
+    ranked = _Ranked(tried)
+    return [Step(distance, ranked.at(distance)) for distance in DISTANCES if ranked.kept(distance).any()]
 
 
-def _nearest(tried: Sequence[Tried], distance: float) -> Rule:
-    """Return the best rule at a distance; where none keeps it, the one that comes nearest."""
-    costs, beyond = _table(tried)
-    missed = np.maximum(beyond(distance), 0).sum(axis=1)
-    return tried[int(np.lexsort((costs, missed))[0])].rule
+class _Ranked:
+    """Rules tried, by cost and by how far each is beyond each limit."""
 
+    def __init__(self, tried: Sequence[Tried]) -> None:
+        self._rules = [one.rule for one in tried]
+        self._costs = np.array([one.evaluation.cost_per_useful for one in tried])
+        self._nought, unit = (
+            np.array([[check.excess(distance) for check in one.evaluation.checks] for one in tried]).reshape(
+                len(tried), -1
+            )
+            for distance in (0.0, 1.0)
+        )
+        self._error = unit - self._nought
 
-def _table(tried: Sequence[Tried]) -> tuple[NDArray[np.float64], Callable[[float], NDArray[np.float64]]]:
-    """Return the objective of t rules, (t,), and how far each is beyond each limit at a distance, (t, constraints)."""
-    costs = np.array([one.evaluation.cost_per_useful for one in tried])
-    nought, unit = (
-        np.array([[check.excess(distance) for check in one.evaluation.checks] for one in tried]).reshape(len(tried), -1)
-        for distance in (0.0, 1.0)
-    )
-    return costs, lambda distance: nought + distance * (unit - nought)
+    def kept(self, distance: float) -> NDArray[np.bool_]:
+        """Return which rules keep a distance from every limit."""
+        return np.asarray((self._nought + distance * self._error <= 0).all(axis=1))
+
+    def at(self, distance: float) -> Rule:
+        """Return the cheapest rule that keeps a distance; where none does, the one that comes nearest."""
+        missed = np.maximum(self._nought + distance * self._error, 0).sum(axis=1)
+        return self._rules[int(np.lexsort((self._costs, missed))[0])]
 
 
 def cross_fitted(
@@ -139,9 +141,9 @@ def cross_fitted(
     for done, fold in enumerate(names):
         if progress is not None:
             progress(done, len(names))
-        tried, outside = search(known.take(folds != fold)), known.take(folds == fold)
+        found, outside = _Ranked(search(known.take(folds != fold))), known.take(folds == fold)
         for step, parts in zip(steps, served, strict=True):
-            parts.append(outside.served(_nearest(tried, step.distance)))
+            parts.append(outside.served(found.at(step.distance)))
     if progress is not None:
         progress(len(names), len(names))
     return [Served.joined(parts) for parts in served], known.take(np.argsort(folds, kind="stable"))
@@ -153,6 +155,7 @@ def certify(
     spec: RoutingSpec,
     earlier: tuple[Sequence[Served], Known] | None = None,
     seed: int = 0,
+    doubts: Sequence[str | None] | None = None,
 ) -> Certificate:
     """Test the steps on requests that found none of them: later ones, and earlier ones served out of fold.
 
@@ -167,6 +170,8 @@ def certify(
         See `cross_fitted`.
     seed : int
         Of the order in which bets are placed.
+    doubts : sequence of str or None, optional
+        Of each step; see `pointsman.certificate.Tested`.
 
     Raises
     ------
@@ -182,4 +187,4 @@ def certify(
         served.append(Served.joined([*rows, *(part.served(step.rule) for part in later)]))
     cluster = units_of(np.concatenate([part.outcomes.cluster for part in parts]), before.requests)[0]
     method = "split" if earlier is None else "cross_fitted"
-    return fixed_sequence(served, before, spec, method, [step.distance for step in steps], seed, cluster)
+    return fixed_sequence(served, before, spec, method, [step.distance for step in steps], seed, cluster, doubts)

@@ -94,7 +94,9 @@ def render(reports: dict[str, dict[str, Any]]) -> str:
             "Δ useful, points",
             "cost",
             "P95",
-            "useful rate",
+            "certified when fitted",
+            "useful rate, unseen",
+            "P95, unseen",
         ]
     ]
     against = [
@@ -103,7 +105,7 @@ def render(reports: dict[str, dict[str, Any]]) -> str:
     details = []
     for name, report in reports.items():
         before, after, diff = report["before"], report["after"], report["change"]
-        verdict = next(entry["verdict"] for entry in report["constraints"] if entry["name"] == "useful_rate")
+        verdict = {entry["name"]: entry["verdict"] for entry in report["constraints"]}
         change.append(
             [
                 name.replace("_", " "),
@@ -114,7 +116,9 @@ def render(reports: dict[str, dict[str, Any]]) -> str:
                 points(diff["useful_rate"]),
                 percent(diff["cost_usd"]),
                 percent(diff["p95_ms"]),
-                verdict,
+                certificate(report["certificate"]),
+                verdict["useful_rate"],
+                verdict["p95_latency_ms"],
             ]
         )
         for rival, entry in report["against"].items():
@@ -138,6 +142,14 @@ def render(reports: dict[str, dict[str, Any]]) -> str:
         )
     rivals = "Against the content-blind baselines on the same requests:"
     return f"\n{markdown(change)}\n\n{rivals}\n\n{markdown(against)}\n\n{''.join(details)}\n"
+
+
+def certificate(found: dict[str, Any]) -> str:
+    """Say whether the fit could certify its policy, or what that would take."""
+    if found["certified"]:
+        return f"yes, on {found['requests']:,}"
+    more = found["more_requests"]
+    return "no: more requests would not do" if more is None else f"no: {more:,} more requests"
 
 
 def points(entry: dict[str, float]) -> str:

@@ -152,6 +152,17 @@ def _metrics(result: FitResult) -> dict[str, float]:
         for one in report["constraints"]
         for key in ("value", "bound", "limit")
     }
+    flat |= _flat({"dual": result.dual})
+    if result.certificate is not None:
+        flat |= {
+            f"certificate.{one.name}.{key}": getattr(one, key)
+            for one in result.certificate.promises
+            for key in ("value", "bound", "next_bound", "limit")
+        }
+        flat |= {
+            "certificate.requests": result.certificate.requests,
+            "certificate.certified": int(result.certificate.certified),
+        }
     return {
         key: float(value)
         for key, value in flat.items()
