@@ -13,13 +13,15 @@ import pytest
 from hypothesis import settings
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import read
+from pointsman.classifier import Features, read
 from pointsman.conformance import PROMPTS, conformance_vectors
 from pointsman.encoders import TransformerEncoder
 from pointsman.graph import GraphInfo, export_graph
 from pointsman.heads import Heads, LengthHead
+from pointsman.lexical import Lexicon
 from pointsman.policy import Candidate, Expected, Fallback, Policy
 from pointsman.rules import ValueRule
+from pointsman.structure import COLUMNS, Structure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -102,8 +104,12 @@ def make_heads() -> Callable[..., Heads]:
 @pytest.fixture(scope="session")
 def tiny_heads(tiny_encoder: TransformerEncoder) -> Heads:
     """Return heads whose opinions differ from prompt to prompt, though a random transformer's embeddings hardly do."""
-    embeddings = tiny_encoder.encode([prompt for prompt, _, _ in PROMPTS])
-    heads = random_heads(tiny_encoder.dimensions, len(INTENTS), len(MODELS), tiny_encoder.vocabulary_size)
+    prompts = [prompt for prompt, _, _ in PROMPTS]
+    ids = tiny_encoder.token_ids(prompts)
+    structure = Structure.fit(ids, tiny_encoder.vocabulary, tiny_encoder.special_ids)
+    d = tiny_encoder.dimensions + len(COLUMNS)
+    heads = random_heads(d, len(INTENTS), len(MODELS), tiny_encoder.vocabulary_size)
+    embeddings = Features.of(tiny_encoder.encode(prompts), ids, Lexicon(heads.idf), structure).embeddings
     mean = embeddings.mean(axis=0)
     spread = np.float32(np.sqrt(((embeddings - mean) ** 2).sum(axis=1).mean()))
     intent_weight, useful_weight = heads.intent_weight / spread, heads.useful_weight / spread
@@ -116,6 +122,7 @@ def tiny_heads(tiny_encoder: TransformerEncoder) -> Heads:
         useful_weight=useful_weight,
         useful_bias=-mean @ useful_weight,
         lengths=replace(heads.lengths, weight=length_weight, bias=-mean @ length_weight),
+        structure=structure,
     )
 
 

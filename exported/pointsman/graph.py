@@ -12,6 +12,7 @@ import numpy as np
 
 from pointsman.errors import MissingExtraError, PointsmanError
 from pointsman.heads import TABLE_MARGIN, Heads
+from pointsman.structure import COUNTS, FARTHEST, WEIGHT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +80,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     encoder : TransformerEncoder
         A transformer pooled by mean, and nothing behind that but normalisation.
     heads : Heads
-        For the encoder's d dimensions and v word pieces.
+        For the encoder's dimensions and v word pieces.
     path : Path
         The file to write.
 
@@ -97,6 +98,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
         raise MissingExtraError(str(error.name), "train") from error
     _check_modules(encoder)
     d, k = heads.intent_weight.shape
+    d -= 0 if heads.structure is None else len(heads.structure.mean)
     if d != encoder.dimensions:
         raise PointsmanError(f"{encoder.name}: embeddings have {encoder.dimensions} dimensions, the heads need {d}")
     if len(heads.idf) != encoder.vocabulary_size:
@@ -165,7 +167,7 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
 
     transformer: Any = encoder.model[0]
     k, m = heads.table.shape
-    lengths = heads.lengths
+    lengths, structure = heads.lengths, heads.structure
 
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
@@ -184,7 +186,11 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
                 self.length_weight = _constant(lengths.weight)
                 self.length_bias = _constant(lengths.bias)
                 self.shortest, self.longest = _constant(lengths.shortest), _constant(lengths.longest)
-            self.pieces = _constant(heads.idf[:, None] * np.concatenate(pieces, axis=1))
+            by_piece = heads.idf[:, None] * np.concatenate(pieces, axis=1)
+            if structure is not None:  # last: the same gather and sum count, too
+                by_piece = np.concatenate([by_piece, structure.counted], axis=1)
+                self.structure_mean, self.structure_scale = _constant(structure.mean), _constant(structure.scale)
+            self.pieces = _constant(by_piece)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
             tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
@@ -193,6 +199,9 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
             embedding = torch.nn.functional.normalize(mean, dim=1)
             idf = torch.nn.functional.embedding(input_ids, self.idf) * weight
             found = (torch.nn.functional.embedding(input_ids, self.pieces) * weight).sum(1)
+            if structure is not None:
+                columns = (_columns(found[:, -len(COUNTS) :]) - self.structure_mean) * self.structure_scale
+                embedding = torch.cat([embedding, columns.clamp(-FARTHEST * WEIGHT, FARTHEST * WEIGHT)], dim=1)
             found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
             logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
             intent = torch.softmax(logits / heads.intent_temperature, dim=1)
@@ -201,10 +210,22 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
             useful = torch.sigmoid((torch.log(average / (1 - average)) + evidence) / heads.useful_temperature)
             if lengths is None:
                 return intent, useful
-            logs = intent @ self.length_table + embedding @ self.length_weight + found[:, k + m :] + self.length_bias
+            logs = intent @ self.length_table + embedding @ self.length_weight + self.length_bias
+            logs = logs + found[:, k + m : k + 2 * m]
             return intent, useful, torch.exp(torch.minimum(torch.maximum(logs, self.shortest), self.longest)) - 1
 
     return Classifier()
+
+
+def _columns(sums: torch.Tensor) -> torch.Tensor:
+    """Return the columns of `pointsman.structure.COLUMNS`, (n, 5), of what was counted, (n, 3)."""
+    import torch
+
+    pieces, numbers, characters = sums[:, 0].clamp(min=1), sums[:, 1], sums[:, 2].clamp(min=1)
+    length = pieces.log()
+    return torch.stack(
+        [length, length.square(), (1 + numbers).log(), numbers / pieces, (characters / pieces).log()], dim=1
+    )
 
 
 def _constant(array: NDArray[np.float32]) -> torch.nn.Parameter:

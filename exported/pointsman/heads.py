@@ -7,12 +7,15 @@ against it.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.decide import Reading
+
+if TYPE_CHECKING:
+    from pointsman.structure import Structure
 
 __all__ = ["Heads", "LengthHead", "Pieces", "softmax"]
 
@@ -60,6 +63,8 @@ class LengthHead:
 class Heads:
     """Linear heads on an embedding and a bag of word pieces; usefulness starts from the intent's average.
 
+    The d coordinates of an embedding here are the encoder's and, behind them, the columns of `structure`.
+
     Attributes
     ----------
     intent_weight, intent_bias : (d, k), (k,) float32
@@ -77,6 +82,8 @@ class Heads:
         What a word piece adds to the logits.
     lengths : LengthHead or None
         Of the answers; None where the traces did not tell.
+    structure : Structure or None
+        Makes the last columns of the embeddings; None where they are the encoder's alone.
     """
 
     intent_weight: NDArray[np.float32]
@@ -90,6 +97,7 @@ class Heads:
     intent_pieces: NDArray[np.float32]
     useful_pieces: NDArray[np.float32]
     lengths: LengthHead | None = None
+    structure: Structure | None = None
 
     def intent_logits(self, embeddings: Floats, pieces: Pieces) -> Floats:
         """Return uncalibrated intent logits, (n, k), of (n, d) embeddings and (n, v) piece features."""

@@ -123,6 +123,11 @@ class TransformerEncoder:
         return digest.hexdigest()
 
     @property
+    def vocabulary(self) -> dict[str, int]:
+        """Ids of the v word pieces."""
+        return dict(self.model.tokenizer.get_vocab())
+
+    @property
     def vocabulary_size(self) -> int:
         """Number of word pieces, v."""
         return len(self.model.tokenizer)

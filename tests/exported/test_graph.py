@@ -67,6 +67,45 @@ def test_packaged_minilm(tmp_path: Path, make_heads: Callable[..., Heads]) -> No
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
 
+def test_structure_is_counted_in_the_graph_as_in_training(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tmp_path: Path
+) -> None:
+    """Structure alone decides here; the longest prompt is clipped, the empty one has no piece at all."""
+    assert tiny_heads.structure is not None
+
+    def own(weight: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.where(np.arange(len(weight))[:, None] < tiny_encoder.dimensions, 0, weight).astype(np.float32)
+
+    parts = {name: own(getattr(tiny_heads, name)) for name in ("intent_weight", "useful_weight")}
+    bags = {name: 0 * getattr(tiny_heads, name) for name in ("intent_pieces", "useful_pieces")}
+    heads = replace(tiny_heads, lengths=None, **parts, **bags)
+    export_graph(tiny_encoder, heads, tmp_path / "m.onnx")
+    prompts = ["", "the code", "the code the code", "sum 4 8 15 16", "fix this code", "深 ä", "write 7! " * 400]
+    expected = read(tiny_encoder, heads, prompts)
+    for together in (True, False):
+        got = run(tmp_path / "m.onnx", tiny_encoder, prompts, together)
+        np.testing.assert_allclose(got[0], expected.intent_probs, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(got[1], expected.useful_probs, rtol=1e-4, atol=1e-6)
+    assert len(np.unique(expected.useful_probs[:, 0])) == len(prompts)
+
+
+def test_without_structure_the_heads_read_the_embedding_alone(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tmp_path: Path
+) -> None:
+    d = tiny_encoder.dimensions
+    assert tiny_heads.lengths is not None
+    lengths = replace(tiny_heads.lengths, weight=tiny_heads.lengths.weight[:d])
+    weights = {name: getattr(tiny_heads, name)[:d] for name in ("intent_weight", "useful_weight")}
+    heads = replace(tiny_heads, structure=None, lengths=lengths, **weights)
+    assert export_graph(tiny_encoder, heads, tmp_path / "m.onnx").dimensions == d
+    expected = vars(read(tiny_encoder, heads, PROMPT_TEXTS)).values()
+    got = run(tmp_path / "m.onnx", tiny_encoder, PROMPT_TEXTS, together=True)
+    for one, want in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-4, atol=1e-5)
+    with pytest.raises(PointsmanError, match=f"{d} dimensions, the heads need {d - 5}"):
+        export_graph(tiny_encoder, replace(heads, structure=tiny_heads.structure), tmp_path / "m.onnx")
+
+
 def test_expected_lengths_stay_in_the_range_seen(tiny_encoder: TransformerEncoder, tiny_graph: Any) -> None:
     *_, tokens = run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together=True)
     assert tokens.min() == pytest.approx(20, rel=1e-4)

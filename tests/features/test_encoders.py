@@ -57,6 +57,8 @@ def test_token_ids_are_what_the_model_reads(tiny_encoder: TransformerEncoder) ->
     assert max(map(len, ids)) == tiny_encoder.max_tokens <= MAX_TOKENS
     assert all(row[0] in special and row[-1] in special for row in ids)
     assert max(map(max, ids)) < tiny_encoder.vocabulary_size
+    assert sorted(tiny_encoder.vocabulary.values()) == list(range(tiny_encoder.vocabulary_size))
+    assert tiny_encoder.vocabulary["[CLS]"] == ids[0][0]
 
 
 def test_a_cache_hit_gives_equal_arrays_without_encoding(encoder: Counting, tmp_path: Path) -> None:

@@ -21,9 +21,11 @@ from pointsman.classifier import (
     calibrated,
     cross_fit,
 )
+from pointsman.decision_area import bought, decision_area, most_careful
 from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads
 from pointsman.lexical import Lexicon
+from pointsman.structure import COLUMNS, Structure
 
 Slice = tuple[Features, NDArray[np.intp], NDArray[np.float64]]
 
@@ -71,6 +73,7 @@ class World:
             values["n_intents"],
             deviations,
             other.get("progress"),
+            cost_usd=other.get("cost_usd"),
         )
 
     def probs(self, heads: Heads) -> tuple[Any, Any]:
@@ -287,7 +290,6 @@ def test_out_of_fold_probabilities_are_those_of_heads_of_the_other_folds(world: 
 
 def test_the_final_heads_are_fitted_on_everything_with_the_penalty_chosen(world: World) -> None:
     crossed = world.cross_fit((0.3, 3.0, 1000.0))
-    assert crossed.deviation == min(crossed.advantage_error, key=lambda one: crossed.advantage_error[one])
     assert crossed.deviation < 1000  # what sets candidates apart is there to be learned
     for name, values in arrays(world.fit(deviation=crossed.deviation)).items():
         np.testing.assert_array_equal(values, getattr(crossed.heads, name))
@@ -333,6 +335,27 @@ def test_an_intent_may_be_missing_from_the_rest_of_the_folds(world: World) -> No
     assert crossed.reading.intent_probs[world.folds == 2, 2].max() < 1e-6
 
 
+def test_structure_joins_the_embedding_in_training_and_in_reading(world: World) -> None:
+    """Who is useful hangs on the length alone, which neither the noise nor the bag of pieces tells."""
+    generator = np.random.default_rng(4)
+    ids = [list(generator.integers(1, PIECES, size)) for size in generator.integers(2, 40, 400)]
+    long = np.array([len(row) > 20 for row in ids])
+    structure = Structure.fit(ids, {str(index): index for index in range(PIECES)}, [0])
+    nothing = Lexicon(np.zeros(PIECES, dtype=np.float32))
+    features = Features.of(world.features.embeddings, ids, nothing, structure)
+    assert features.embeddings.shape == (400, DIMENSIONS + len(COLUMNS))
+    useful = np.stack([~long, np.full(400, True)], axis=1).astype(float)
+    learn = features, world.intent, useful
+    crossed = cross_fit(
+        nothing, learn, (features.take(slice(0)), world.intent[:0], useful[:0]), world.folds, 2, structure=structure
+    )
+    assert crossed.heads.structure is structure
+    probs = crossed.reading.useful_probs[:, 0]
+    assert ((probs > 0.5) == ~long).mean() > 0.9
+    blind = Features.of(world.features.embeddings, ids, nothing)
+    assert blind.embeddings is world.features.embeddings
+
+
 def test_one_fold_is_an_error(world: World) -> None:
     with pytest.raises(TraceError, match="prompts"):
         world.cross_fit(folds=np.zeros(400, dtype=np.intp))
@@ -345,6 +368,67 @@ def test_progress_counts_the_folds_and_the_final_fit(world: World) -> None:
 
 
 # --- the choice of the penalty
+
+PENALTIES = (0.3, 3.0, 1000.0)
+
+
+def priced(world: World) -> NDArray[np.float64]:
+    """Return costs of the answers, (n, 2): the second candidate is dear, and dearer where the intent is code."""
+    draw = np.random.default_rng(5).exponential(size=(400, 2))
+    return draw * [1.0, 5.0] * np.where(world.intent == 1, 3.0, 1.0)[:, None]
+
+
+def test_the_penalty_is_chosen_by_what_out_of_fold_beliefs_buy(world: World) -> None:
+    """Beliefs and expected costs are those of heads and averages that never saw the request."""
+    cost = priced(world)
+    crossed = world.cross_fit(PENALTIES, cost_usd=cost)
+    gets = {}
+    for deviation in PENALTIES:
+        read = world.cross_fit((deviation,)).reading
+        expected = np.empty((400, 2))
+        for fold in range(4):
+            at = world.folds == fold
+            expected[at] = read.intent_probs[at] @ intent_table(cost[~at], world.intent[~at], 2)
+        gets[deviation] = bought(read.useful_probs, expected, world.useful, cost)
+        area = decision_area(gets[deviation], world.useful)
+        assert crossed.decision_area[deviation] == pytest.approx(area, abs=1e-9)
+    assert crossed.deviation == most_careful(gets)
+    assert len(set(crossed.decision_area.values())) > 1
+
+
+def test_beliefs_nearest_the_truth_are_not_always_those_that_choose_best(world: World) -> None:
+    """The bold penalty is right about how far apart the candidates are; it ranks the easy requests by noise."""
+    crossed = world.cross_fit((0.1, 1.0), cost_usd=np.tile([1.0, 5.0], (400, 1)))
+    assert crossed.advantage_error[0.1] < 0.5 * crossed.advantage_error[1.0]
+    assert crossed.decision_area[0.1] < crossed.decision_area[1.0] - 0.001
+    assert crossed.deviation == 1
+    assert world.cross_fit((0.1, 1.0)).deviation == 0.1
+
+
+def test_only_requests_with_every_outcome_decide(world: World) -> None:
+    cost = priced(world)
+    gaps = np.arange(400) % 7 == 0
+    holes = np.where(gaps[:, None], np.nan, cost)
+    crossed = world.cross_fit((3.0,), cost_usd=holes)
+    assert np.isfinite(crossed.decision_area[3.0])
+    assert crossed.decision_area != world.cross_fit((3.0,), cost_usd=cost).decision_area
+
+
+@pytest.mark.parametrize("enough", [True, False])
+def test_fewer_than_fifty_complete_requests_are_judged_by_differences(world: World, enough: bool) -> None:
+    cost = np.where(np.arange(400)[:, None] < (50 if enough else 49), priced(world), np.nan)
+    crossed = world.cross_fit(PENALTIES, cost_usd=cost)
+    assert bool(crossed.decision_area) is enough
+    if not enough:
+        assert crossed.deviation == min(crossed.advantage_error, key=lambda one: crossed.advantage_error[one])
+
+
+def test_where_no_penalty_buys_more_the_most_careful_is_chosen(world: World) -> None:
+    """The cheapest is the most useful of all, and nothing tells where it is not."""
+    useful = np.tile([0.9, 0.1], (400, 1))
+    crossed = world.cross_fit((0.3, 30.0, 3.0), useful=useful, cost_usd=priced(world))
+    assert list(crossed.decision_area.values()) == pytest.approx([0, 0, 0], abs=1e-9)
+    assert crossed.deviation == 30
 
 
 def test_an_advantage_is_judged_by_differences_only() -> None:

@@ -2,7 +2,7 @@
 
 Usefulness starts from the intent's average and adds per-query evidence in log-odds. That evidence is split into what
 all candidates share (difficulty, which cancels in a choice between them) and what sets one apart; the second is
-penalised by itself, with a strength chosen on held-out *differences* between candidates.
+penalised by itself, with a strength chosen on held-out *decisions* (`pointsman.decision_area`).
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits
 from pointsman.averages import intent_table
 from pointsman.calibration import sigmoid_temperature, softmax_temperature
 from pointsman.decide import Reading
+from pointsman.decision_area import bought, decision_area, most_careful
 from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads
 from pointsman.length_head import cross_fit_lengths
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from pointsman.encoders import Encoder
+    from pointsman.structure import Structure
 
 __all__ = ["CrossFit", "Features", "RequestClassifier", "cross_fit", "read"]
 
@@ -40,8 +42,11 @@ Codes = NDArray[np.intp]
 NEVER_SEEN = -20.0
 """Log-odds of an intent that was in no training row."""
 
-DEVIATIONS = (0.3, 1.0, 3.0, 10.0, 30.0)
+DEVIATIONS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 """Penalties tried for what sets one candidate apart."""
+
+ENOUGH = 50
+"""Requests with usefulness and cost of every candidate from which on the penalty is chosen by decisions."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +56,26 @@ class Features:
     Attributes
     ----------
     embeddings : (n, d) float32 array
+        With the columns of `pointsman.structure.Structure` behind them where there are any.
     pieces : (n, v) float32 sparse array
         See `pointsman.lexical.Lexicon`.
     """
 
     embeddings: NDArray[np.float32]
     pieces: sparse.csr_array
+
+    @classmethod
+    def of(
+        cls,
+        embeddings: NDArray[np.float32],
+        ids: Sequence[Sequence[int]],
+        lexicon: Lexicon,
+        structure: Structure | None = None,
+    ) -> Features:
+        """Return the features of n prompts of which the embeddings and the word pieces read are known."""
+        if structure is not None:
+            embeddings = np.hstack([embeddings, structure.transform(ids)])
+        return cls(embeddings, lexicon.transform(ids))
 
     def take(self, at: Any) -> Features:
         """Return the prompts at an index, mask or slice."""
@@ -199,7 +218,9 @@ class RequestClassifier(BaseEstimator):  # type: ignore[misc]
 
 def read(encoder: Encoder, heads: Heads, prompts: Sequence[str]) -> Reading:
     """Return what the heads read in n prompts, by the training path."""
-    return heads(encoder.encode(prompts), Lexicon(heads.idf).transform(encoder.token_ids(prompts)))
+    lexicon = Lexicon(heads.idf)
+    features = Features.of(encoder.encode(prompts), encoder.token_ids(prompts), lexicon, heads.structure)
+    return heads(features.embeddings, features.pieces)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,8 +237,11 @@ class CrossFit:
         The intents' expected average usefulness, out of fold: an average that held the request itself would flatter it.
     deviation : float
         The penalty chosen.
+    decision_area : dict of float to float
+        What the penalty was chosen by: see `pointsman.decision_area`, out of fold, by penalty. Empty where fewer than
+        50 requests have every candidate's outcome.
     advantage_error : dict of float to float
-        Out-of-fold mean squared error of differences between candidates, by penalty.
+        What it was chosen by then: out-of-fold mean squared error of differences between candidates, by penalty.
     folds : (n,) int array
         Of the learn slice.
     """
@@ -226,6 +250,7 @@ class CrossFit:
     reading: Reading
     intent_useful: Floats
     deviation: float
+    decision_area: dict[float, float]
     advantage_error: dict[float, float]
     folds: Codes
 
@@ -239,6 +264,8 @@ def cross_fit(
     deviations: Sequence[float] = DEVIATIONS,
     progress: Callable[[int, int], None] | None = None,
     output_tokens: Floats | None = None,
+    cost_usd: Floats | None = None,
+    structure: Structure | None = None,
 ) -> CrossFit:
     """Fit the heads, choose the penalty out of fold, calibrate on a slice of their own.
 
@@ -256,6 +283,10 @@ def cross_fit(
         Called with (fits done, fits in all).
     output_tokens : (n, m) float array, optional
         Lengths of the learn slice's answers, NaN where unknown; no head for them without any.
+    cost_usd : (n, m) float array, optional
+        Of the learn slice's answers, NaN where unknown: what decisions weigh usefulness against.
+    structure : Structure, optional
+        That made the last columns of the features' embeddings.
 
     Raises
     ------
@@ -268,18 +299,30 @@ def cross_fit(
         raise TraceError("all prompts to learn from are the same, or nearly all: there is nothing to tell apart")
     fitted: dict[float, dict[int, Heads]] = {deviation: {} for deviation in deviations}
     probs = {deviation: np.empty(useful.shape) for deviation in deviations}
+    cost_usd = np.full(useful.shape, np.nan) if cost_usd is None else cost_usd
+    expected_usd = np.empty(useful.shape)
     for done, fold in enumerate(names):
         if progress is not None:
             progress(done, len(names) + 1)
         inside = folds != fold
         part, outside = (features.take(inside), intent[inside], useful[inside]), features.take(~inside)
         start = RequestClassifier(n_intents).fit_intent(lexicon, *part)
+        believed = start.intent_probs(outside.embeddings, outside.pieces)
+        expected_usd[~inside] = believed @ intent_table(cost_usd[inside], intent[inside], n_intents)
         for deviation in deviations:
             heads = RequestClassifier(n_intents, deviation=deviation).fit_useful(start, *part)
             fitted[deviation][int(fold)] = heads
             probs[deviation][~inside] = heads(outside.embeddings, outside.pieces).useful_probs
     errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
-    best = min(errors, key=lambda deviation: (errors[deviation], -deviation))  # where nothing tells, the most careful
+    whole = (np.isfinite(useful) & np.isfinite(cost_usd)).all(axis=1)
+    areas: dict[float, float] = {}
+    if whole.sum() >= ENOUGH:
+        happened = expected_usd[whole], useful[whole], cost_usd[whole]
+        gets = {deviation: bought(probs[deviation][whole], *happened) for deviation in deviations}
+        areas = {deviation: decision_area(gets[deviation], useful[whole]) for deviation in deviations}
+        best = most_careful(gets)
+    else:  # where nothing tells, the most careful
+        best = min(errors, key=lambda deviation: (errors[deviation], -deviation))
     heads = calibrated(RequestClassifier(n_intents, deviation=best).fit(lexicon, *learn).heads_, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     intent_useful = np.empty(useful.shape)
@@ -297,10 +340,11 @@ def cross_fit(
         if found is not None:
             lengths, expected_tokens = found
             heads = replace(heads, lengths=lengths)
+    heads = replace(heads, structure=structure)
     if progress is not None:
         progress(len(names) + 1, len(names) + 1)
     reading = Reading(intent_probs, useful_probs, expected_tokens)
-    return CrossFit(heads, reading, intent_useful, best, errors, folds)
+    return CrossFit(heads, reading, intent_useful, best, areas, errors, folds)
 
 
 def advantage_error(probs: Floats, useful: Floats) -> float:

@@ -31,6 +31,7 @@ from pointsman.report import before_after
 from pointsman.router import Router
 from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, RoutingSpec
+from pointsman.structure import Structure
 from pointsman.traces import TraceTable, fingerprint
 from pointsman.tune import Progress, TuneOptions, certified, tune, tuned_policy
 
@@ -223,7 +224,8 @@ def _train(
     embeddings = cached_encode(encoder, prompts, options.cache, lambda done, total: say("encode", done, total))
     ids = encoder.token_ids(prompts)
     lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)
-    features = Features(embeddings, lexicon.transform(ids))
+    structure = Structure.fit(ids[:first], encoder.vocabulary, encoder.special_ids)
+    features = Features.of(embeddings, ids, lexicon, structure)
     return cross_fit(
         lexicon,
         (features.take(slice(first)), labels.codes, learn.useful),
@@ -232,6 +234,8 @@ def _train(
         len(labels.names),
         progress=lambda done, total: say("train", done, total),
         output_tokens=learn.output_tokens,
+        cost_usd=learn.cost_usd,
+        structure=structure,
     )
 
 
