@@ -90,10 +90,10 @@ class Tested:
     cost_per_useful : float
         USD, on the requests of the certificate.
     passed : bool or None
-        None where the sequence had ended before.
+        None where the sequence had ended before, or there is a doubt.
     doubt : str or None
-        Why logged data cannot tell what the policy does, whatever its outcomes: it cannot pass. None where they can, or
-        where outcomes are known.
+        Why logged data cannot tell what the policy does, whatever its outcomes: it is passed over. None where they can,
+        or where outcomes are known.
     """
 
     distance: float
@@ -156,8 +156,8 @@ class Certificate:
         """Say in one line what is proven, or what is missing."""
         how = "folds of the learn slice" if self.method == "cross_fitted" else "the certify slice"
         on = f"on {self.requests:,} requests ({how}) with {100 * self.confidence:g} % confidence"
-        untold = next((one.doubt for one in self.sequence if one.passed is False), None)
-        if not self.certified and untold is not None:
+        untold = self.sequence[self.chosen].doubt
+        if untold is not None:
             return f"no policy can be certified {on}: the logs cannot tell, for {untold}"
         if self.certified:
             kept = "; ".join(f"{one.unit} at most {one.bound:.4g}, allowed {one.limit:.4g}" for one in self.promises)
@@ -165,7 +165,8 @@ class Certificate:
             price = (
                 f"; the cheapest rule in the sequence would spare another {spared:.1%}, unproven" if spared > 0 else ""
             )
-            price += "" if untold is None else f"; of the next rule the logs cannot tell, for {untold}"
+            doubtful = sum(one.doubt is not None for one in self.sequence)
+            price += f"; of {doubtful} rules in it the logs cannot tell" if doubtful else ""
             return f"certified {on}: {kept}{price}" if kept else "nothing to certify: the spec has no constraint"
         missed = [one for one in self.promises if not one.kept]
         worst = max(missed, key=lambda one: max(one.bound, one.next_bound) - one.limit)
@@ -222,9 +223,10 @@ def fixed_sequence(
     passed: list[bool | None] = []
     doubts = [None] * len(served) if doubts is None else doubts
     for one, doubt in zip(served, doubts, strict=True):
-        going = not passed or passed[-1] is True
-        passed.append(doubt is None and _passes(one, before, spec, seed, cluster) if going else None)
-    chosen = max(sum(verdict is True for verdict in passed) - 1, 0)
+        going = doubt is None and False not in passed
+        passed.append(_passes(one, before, spec, seed, cluster) if going else None)
+    proven = [at for at, verdict in enumerate(passed) if verdict is True]
+    chosen = proven[-1] if proven else next((at for at, doubt in enumerate(doubts) if doubt is None), 0)
     sequence = zip(distances, served, passed, doubts, strict=True)
     return Certificate(
         method=method,
@@ -232,7 +234,7 @@ def fixed_sequence(
         clusters=before.requests if cluster is None else int(cluster.max()) + 1,
         coming=_coming(before, spec),
         confidence=spec.constraints.confidence,
-        certified=passed[0] is True,
+        certified=bool(proven),
         chosen=chosen,
         promises=promises(served[chosen], before, spec, seed, cluster),
         sequence=tuple(Tested(at, _cost_per_useful(one, spec), verdict, why) for at, one, verdict, why in sequence),
@@ -343,7 +345,8 @@ def _deviation(values: NDArray[np.float64], groups: Groups) -> float:
 
 
 def _coming(before: Served, spec: RoutingSpec) -> int:
-    return spec.constraints.holds_over_requests or before.requests
+    # A week certifies, half of one is looked at next.
+    return spec.constraints.holds_over_requests or max(before.requests // 2, 1)
 
 
 def _cost_per_useful(served: Served, spec: RoutingSpec) -> float:

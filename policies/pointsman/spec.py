@@ -104,7 +104,7 @@ class Constraints(_Strict):
     budget_usd_per_day: Positive | None = _described("a number above 0")
     confidence: Annotated[Number, Field(ge=0.5, lt=1)] = _described("a number of at least 0.5 and below 1", 0.95)
     holds_over_requests: Count | None = _described("a whole number above 0")
-    """Coming requests over which the measured value must keep the limit too; by default as many as certify it."""
+    """Coming requests over which the measured value must keep the limit too; by default half as many as certify it."""
 
 
 class AbstainSpec(_Strict):

@@ -34,6 +34,7 @@ from pointsman.replay import Served, baseline_columns, facts_of, quantile
 from pointsman.search import search
 from pointsman.slices import prompt_folds, time_slices
 from pointsman.spec import RoutingSpec, parse_spec
+from pointsman.structure import Structure
 from pointsman.tables import markdown
 from pointsman.tuning import Known, certify, cross_fitted, path
 
@@ -65,7 +66,8 @@ def world(folder: Path, cache: Path | None) -> World:
     one = read_set(folder, encoder, cache)
     ids, labels = encoder.token_ids(list(one.outcomes.prompt)), intent_labels(one.outcomes.intent)
     lexicon = Lexicon.fit(ids, encoder.vocabulary_size, encoder.special_ids)
-    features = Features(one.embeddings, lexicon.transform(ids))
+    structure = Structure.fit(ids, encoder.vocabulary, encoder.special_ids)
+    features = Features.of(one.embeddings, ids, lexicon, structure)
     tenth = np.arange(len(one.outcomes)) % 10 == 0
     folds = prompt_folds(one.outcomes.prompt)
     crossed = cross_fit(
@@ -75,6 +77,8 @@ def world(folder: Path, cache: Path | None) -> World:
         folds,
         len(labels.names),
         output_tokens=one.outcomes.output_tokens,
+        cost_usd=one.outcomes.cost_usd,
+        structure=structure,
     )
     best = one.outcomes.models[int(one.outcomes.useful.mean(axis=0).argmax())]
     draft = draft_policy(one.outcomes, labels, crossed, asked(one.outcomes.models, best, 0.0, None), encoder.clip)
