@@ -49,6 +49,8 @@ class Outcomes:
     late : (n, m) float64 array or None
         Where outcomes are estimated from logs (see `pointsman.estimated`): whether the answer is later than the limit,
         estimated too. None where outcomes are known.
+    importance : (n, m) float64 array or None
+        With `late`: for how many requests the candidate's own answer stands, 0 where only a model speaks for it.
     """
 
     request_id: NDArray[np.object_]
@@ -68,6 +70,7 @@ class Outcomes:
     propensity: Floats = field(default_factory=lambda: np.array(np.nan))
     cluster: NDArray[np.object_] = field(default_factory=lambda: np.array("", dtype=object))
     late: Floats | None = None
+    importance: Floats | None = None
 
     def __post_init__(self) -> None:
         """Let a propensity or a cluster that is not given be unknown for each request."""

@@ -115,7 +115,9 @@ def paired_change(
         draws = paired.draw(seed, drawn, {name for name, one in methods.items() if one == "studentised"})
     entries: dict[str, dict[str, float] | None] = dict.fromkeys(paired.point)
     if paired.units > 1 or not paired.clustered:
-        for name in entries:
+        estimated = before.late is not None or after.late is not None
+        # No resampling knows how sure a quantile is whose requests are mostly a model's.
+        for name in (one for one in entries if not (estimated and one in QUANTILES)):
             change = _Change(paired, draws, name, confidence)
             entries[name], methods[name] = change.entry(methods[name])
     return {

@@ -192,7 +192,7 @@ def _parts(influence: Floats, cluster: NDArray[np.intp] | None) -> Floats:
     parts = influence
     if cluster is not None:
         _, codes = np.unique(cluster, return_inverse=True)
-        parts = np.bincount(codes, weights=influence)
+        parts = np.bincount(codes, weights=influence).astype(np.float64)
     count = len(parts)
     return np.asarray(parts * np.sqrt(count / (count - 1))) if count > 1 else parts
 

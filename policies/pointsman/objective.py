@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from pointsman.bounds import share_upper
-from pointsman.replay import COLUMNS, ROUNDING, Served
+from pointsman.replay import COLUMNS, ESTIMATED, ROUNDING, Served
+from pointsman.scores import Sample, sample_of, score_bounds, score_error
 from pointsman.spec import RelativeRate, RoutingSpec
 
 if TYPE_CHECKING:
@@ -110,6 +111,8 @@ class Measure:
         No request can have lost anything, by design.
     known : (requests,) bool array or None
         Which requests the values are of; None for all.
+    sample : Sample or None
+        Where values are scores, estimated from logs: how much they tell. None where they are measured.
     """
 
     name: str
@@ -121,35 +124,37 @@ class Measure:
     scale: float = 1.0
     untouched: bool = False
     known: NDArray[np.bool_] | None = None
+    sample: Sample | None = None
 
 
 def measures(served: Served, before: Served, spec: RoutingSpec) -> Iterator[Measure]:
     """Give what each constraint of the spec is measured by, on n requests; `before` is the baseline's."""
-    want, one = spec.constraints, (0.0, 1.0)
+    want, one, sample = spec.constraints, (0.0, 1.0), _sample(served)
     if want.p95_latency_ms is not None:
         unit = "share later than the limit"
         if served.late is None:
             late = (served.latency_ms > want.p95_latency_ms).astype(np.float64)
             yield Measure("p95_latency_ms", unit, late, LATE_SHARE, one, is_share=True)
         else:
-            yield Measure("p95_latency_ms", unit, served.late, LATE_SHARE, None)
+            yield Measure("p95_latency_ms", unit, served.late, LATE_SHARE, one, sample=sample)
     if isinstance(want.useful_rate, RelativeRate):
         loss, limit = before.useful - served.useful, want.useful_rate.margin
-        ends = None if served.late is not None else (-1.0, 1.0)
-        untouched = _untouched(served, before, loss)
-        yield Measure("useful_rate", "loss of usefulness", loss, limit, ends, untouched=untouched)
+        untouched, was = _untouched(served, before, loss), _sample(before)
+        both = sample | was if sample is not None and was is not None else sample
+        unit = "loss of usefulness"
+        yield Measure("useful_rate", unit, loss, limit, (-1.0, 1.0), untouched=untouched, sample=both)
     elif want.useful_rate is not None:
         useless, limit = 1 - served.useful, 1 - want.useful_rate
-        yield Measure("useful_rate", "share useless", useless, limit, None if served.late is not None else one)
+        yield Measure("useful_rate", "share useless", useless, limit, one, sample=sample)
     if want.hallucination_rate is not None:
         known = np.isfinite(served.hallucinated)
-        values, unit, real = served.hallucinated[known], "share hallucinated", served.late is None
-        ends = one if real else None
-        yield Measure("hallucination_rate", unit, values, want.hallucination_rate, ends, is_share=real, known=known)
+        values, unit, limit = served.hallucinated[known], "share hallucinated", want.hallucination_rate
+        some = None if served.importance is None else sample_of(served.importance[known])
+        yield Measure("hallucination_rate", unit, values, limit, one, is_share=some is None, known=known, sample=some)
     if want.budget_usd_per_day is not None and spec.requests_per_month is not None:
         limit = want.budget_usd_per_day
         daily = served.cost_usd * (spec.requests_per_month / 30)
-        yield Measure("budget_usd_per_day", "USD a day", daily, limit, None, scale=limit)
+        yield Measure("budget_usd_per_day", "USD a day", daily, limit, None, scale=limit, sample=sample)
 
 
 def checks(served: Served, before: Served, spec: RoutingSpec) -> tuple[Check, ...]:
@@ -158,13 +163,18 @@ def checks(served: Served, before: Served, spec: RoutingSpec) -> tuple[Check, ..
     Bounds: Clopper-Pearson (1934) for shares of requests (late, hallucinated; where nothing is known of hallucination,
     the worst is assumed). Normal with the sample's own variance for usefulness, paired with the baseline where it is
     relative, and for the budget. Usefulness counts one imagined request more at either end of its scale (Agresti and
-    Caffo 2000; Bonett and Price 2012 for pairs): a few requests that all went alike prove little.
+    Caffo 2000; Bonett and Price 2012 for pairs): a few requests that all went alike prove little. What is estimated
+    from logs is bounded as `pointsman.scores` says.
     """
     confidence = spec.constraints.confidence
     return tuple(
         _share(measure, confidence) if measure.is_share else _mean(measure, confidence)
         for measure in measures(served, before, spec)
     )
+
+
+def _sample(served: Served) -> Sample | None:
+    return None if served.importance is None else sample_of(served.importance)
 
 
 def _untouched(served: Served, before: Served, loss: NDArray[np.float64]) -> bool:
@@ -185,6 +195,8 @@ def _share(measure: Measure, confidence: float) -> Check:
 
 def _mean(measure: Measure, confidence: float) -> Check:
     """Bound a mean by the normal law, with one more imagined value at each of the ends, where it has ends."""
+    if measure.sample is not None:
+        return _score(measure, measure.sample, confidence)
     values, ends = measure.values, measure.ends or ()
     value, n = float(values.mean()), len(values) + len(ends)
     centre = (value * len(values) + sum(ends)) / n
@@ -194,13 +206,25 @@ def _mean(measure: Measure, confidence: float) -> Check:
     spread = np.sqrt(squares / (n - 1)) if n > 1 else abs(value)
     error = 0.0 if measure.untouched else float(spread / np.sqrt(n))
     most = 0.0 if measure.untouched else ends[1] if ends else float("inf")
-    bound = min(float(centre + norm.ppf(confidence) * spread / np.sqrt(n)), most)
+    bound = min(float(centre + ndtri(confidence) * spread / np.sqrt(n)), most)
     return _check(measure, value, bound, error, confidence)
+
+
+def _score(measure: Measure, sample: Sample, confidence: float) -> Check:
+    """Bound a mean that is estimated from logs (see `pointsman.scores`); nothing known is the worst."""
+    values, ends = measure.values, measure.ends
+    most = ends[1] if ends else float("inf")
+    if len(values) == 0:
+        return _check(measure, most, most, most, confidence)
+    if measure.untouched:
+        return _check(measure, 0.0, 0.0, 0.0, confidence)
+    bound, error = score_bounds(values, sample, confidence, ends)[1], score_error(values, sample, ends)
+    return _check(measure, float(values.mean()), bound, error, confidence)
 
 
 def _check(measure: Measure, value: float, bound: float, error: float, confidence: float) -> Check:
     limit, scale = measure.limit, measure.scale
-    held, low = value <= limit + ROUNDING * scale, value - float(norm.ppf(confidence)) * error
+    held, low = value <= limit + ROUNDING * scale, value - float(ndtri(confidence)) * error
     return Check(measure.name, value, bound, limit, (bound - limit) / scale, held, measure.unit, error, low, scale)
 
 
@@ -250,7 +274,7 @@ class Objective:
     def __init__(self, outcomes: Outcomes, before: Served, spec: RoutingSpec) -> None:
         self.before = before
         self.spec = spec
-        names = COLUMNS if outcomes.late is None else (*COLUMNS, "late")
+        names = COLUMNS if outcomes.late is None else (*COLUMNS, *ESTIMATED)
         self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in names}
         self._rows = np.arange(len(outcomes))
 

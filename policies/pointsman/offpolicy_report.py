@@ -108,6 +108,7 @@ class OffPolicyReport:
             "tellable": self.tellable,
             "reasons": list(self.reasons),
             **vars(self),
+            "after": {**self.after, "p95_ms": {name: _finite(entry) for name, entry in self.after["p95_ms"].items()}},
             "support": [support.to_dict() for support in self.support],
             "plan": None if self.plan is None else self.plan.to_dict(),
         }
@@ -180,6 +181,7 @@ def evaluate_policy(
         support.append(support_of(outcomes, before, propensities, intents, floor))
     names, codes = np.unique(intents.astype(np.str_), return_inverse=True)
     folds = (request_hashes(outcomes) % FOLDS).astype(np.intp)
+    same = before is not None and np.array_equal(chosen, before)
     after: dict[str, dict[str, dict[str, float] | None]] = {}
     change: dict[str, dict[str, dict[str, float] | None]] = {}
     for estimator in estimators:
@@ -198,10 +200,12 @@ def evaluate_policy(
         for name in tables:
             entry, old = now[name], was[name]
             after.setdefault(name, {})[estimator] = _entry(entry, confidence, cluster)
-            change.setdefault(name, {})[estimator] = _change(entry, old, confidence, cluster, ratios=name == "cost_usd")
+            change.setdefault(name, {})[estimator] = _change(
+                entry, old, confidence, cluster, ratios=name == "cost_usd", same=same
+            )
         after.setdefault("cost_per_useful", {})[estimator] = _per_useful(now, confidence, cluster)
         change.setdefault("cost_per_useful", {})[estimator] = _change(
-            _per(now), _per(was), confidence, cluster, ratios=True
+            _per(now), _per(was), confidence, cluster, ratios=True, same=same
         )
     p95 = weighted_quantile(outcomes.latency_ms, chosen, propensities, 0.95, confidence, cluster, floor)
     after["p95_ms"] = {"snips": None if p95 is None else dict(zip(("value", "low", "high"), p95, strict=True))}
@@ -232,6 +236,13 @@ def _logged(values: Floats, propensities: Propensities, name: str) -> Estimate |
         return logged_mean(values, propensities.logged, bounded=BOUNDED[name])
     except TraceError:
         return None
+
+
+def _finite(entry: dict[str, float] | None) -> dict[str, float | None] | None:
+    """Return an entry as JSON can hold it: an end beyond everything seen is unknown."""
+    if entry is None:
+        return None
+    return {name: value if np.isfinite(value) else None for name, value in entry.items()}
 
 
 def _per(found: dict[str, Estimate | None]) -> Estimate | None:
@@ -267,14 +278,16 @@ def _change(
     cluster: NDArray[np.intp] | None,
     *,
     ratios: bool,
+    same: bool,
 ) -> dict[str, float] | None:
+    """Return after minus before; nothing can change, whatever is known of it, where the choices are the `same`."""
     if now is None or was is None:
         return None
     found = difference(now, was)
-    low, high = interval(found, confidence, cluster, change=True)
+    low, high = (0.0, 0.0) if same else interval(found, confidence, cluster, change=True)
     entry = {"difference": found.value, "low": low, "high": high, "tellable": tellable(found)}
     if ratios and was.value > 0:
-        ends = ratio_interval(now, was, confidence, cluster)
+        ends = (1.0, 1.0) if same else ratio_interval(now, was, confidence, cluster)
         if ends is not None:
             entry |= {"ratio": now.value / was.value, "ratio_low": ends[0], "ratio_high": ends[1]}
     return entry

@@ -15,7 +15,7 @@ import numpy as np
 from pointsman.decide import Beliefs
 from pointsman.errors import PointsmanError
 from pointsman.objective import Objective
-from pointsman.replay import COLUMNS, Served
+from pointsman.replay import COLUMNS, ESTIMATED, Served
 from pointsman.spec import RoutingSpec, parse_spec
 from pointsman.study import SAMPLERS, Sampler
 
@@ -117,6 +117,7 @@ class _Columns:
     latency_ms: NDArray[np.float64]
     hallucinated: NDArray[np.float64]
     late: NDArray[np.float64] | None = None
+    importance: NDArray[np.float64] | None = None
 
     def __len__(self) -> int:
         return len(self.useful)
@@ -139,8 +140,7 @@ def load_problem(path: str | Path) -> TuningProblem:
             raise ProblemError(f"{file}: format {said['format']!r}; this release reads {FORMAT}")
         n, m = arrays["before.useful"].shape[0], len(said["models"])
         outcomes = {name: arrays.get(f"outcomes.{name}", np.full((n, m), np.nan)) for name in COLUMNS}
-        if "outcomes.late" in arrays:
-            outcomes["late"] = arrays["outcomes.late"]
+        outcomes |= {name: arrays[f"outcomes.{name}"] for name in ESTIMATED if f"outcomes.{name}" in arrays}
         texts: dict[str, Any] = {name: tuple(names) for name, names in said["texts"].items()}
         problem = TuningProblem(
             beliefs=Beliefs(**_fields("beliefs", arrays), **texts),

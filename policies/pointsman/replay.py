@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "COLUMNS",
+    "ESTIMATED",
     "Served",
     "assigned_columns",
     "baseline_columns",
@@ -34,6 +35,12 @@ Floats = NDArray[np.float64]
 
 COLUMNS = ("useful", "cost_usd", "latency_ms", "hallucinated")
 """What an answer is measured by: the (n, m) arrays of `Outcomes`, the (n,) arrays of `Served`."""
+
+ESTIMATED = ("late", "importance")
+"""What is known besides where outcomes are estimated from logs; None where they are known."""
+
+LEAST = 20
+"""Weighted requests below which their P95 is the largest of them."""
 
 ROUNDING = 1e-9
 """Shares and costs nearer to each other than this, relatively, differ by rounding only."""
@@ -50,6 +57,8 @@ class Served:
     late : (n,) float64 array or None
         Estimated, where outcomes are estimated from logs: whether the answer is later than the limit. None where the
         latency itself is known.
+    importance : (n,) float64 array or None
+        With `late`: for how many requests the served answer itself stands, 0 where only a model speaks for it.
     weight : (n,) float64 array or None
         Rows of a mixture count by weight; None for one each. A mixture of p candidates holds all requests p times over,
         in the same order.
@@ -61,30 +70,40 @@ class Served:
     hallucinated: Floats
     weight: Floats | None = None
     late: Floats | None = None
+    importance: Floats | None = None
 
     @classmethod
     def by(cls, outcomes: Outcomes, chosen: NDArray[np.intp]) -> Served:
         """Give each request its chosen candidate's outcome."""
         rows = np.arange(len(chosen))
-        late = None if outcomes.late is None else outcomes.late[rows, chosen]
-        return cls(**{name: getattr(outcomes, name)[rows, chosen] for name in COLUMNS}, late=late)
+        found = {name: getattr(outcomes, name) for name in (*COLUMNS, *ESTIMATED)}
+        at: dict[str, Any] = {name: None if values is None else values[rows, chosen] for name, values in found.items()}
+        return cls(**at)
 
     def take(self, at: Any) -> Served:
         """Return the requests of an index or mask; not of a mixture."""
-        late = None if self.late is None else self.late[at]
-        return Served(**{name: getattr(self, name)[at] for name in COLUMNS}, late=late)
+        found = {name: getattr(self, name) for name in (*COLUMNS, *ESTIMATED)}
+        parts: dict[str, Any] = {name: None if values is None else values[at] for name, values in found.items()}
+        return Served(**parts)
 
     @classmethod
     def joined(cls, parts: Sequence[Served]) -> Served:
         """Put requests one after the other; not of mixtures."""
-        late = [part.late for part in parts if part.late is not None]
-        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in COLUMNS}
-        return cls(**columns, late=np.concatenate(late) if late else None)
+        names = COLUMNS if parts[0].late is None else (*COLUMNS, *ESTIMATED)
+        return cls(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
     @property
     def requests(self) -> int:
         """Number of requests that the rows stand for, n."""
         return len(self.useful) if self.weight is None else round(float(self.weight.sum()))
+
+    def latency_quantile(self, share: float) -> float | None:
+        """Return a quantile of the latency, ms; estimated from logs by Hájek's weights, None where few have any."""
+        if self.importance is None:
+            return quantile(self.latency_ms, share, self.weight)
+        weight = self.importance if self.weight is None else self.importance * self.weight
+        seen = weight > 0
+        return quantile(self.latency_ms[seen], share, weight[seen]) if int(seen.sum()) >= LEAST else None
 
     def summary(self, requests_per_month: float | None = None) -> dict[str, float | int | None]:
         """Return the metrics of the replay report; null where unknown.
@@ -101,8 +120,8 @@ class Served:
             "useful_rate": useful / count,
             "cost_usd": cost,
             "cost_per_useful": cost / useful if useful > 0 else None,
-            "p50_ms": None if self.late is not None else quantile(self.latency_ms, 0.5, self.weight),
-            "p95_ms": None if self.late is not None else quantile(self.latency_ms, 0.95, self.weight),
+            "p50_ms": self.latency_quantile(0.5),
+            "p95_ms": self.latency_quantile(0.95),
             "hallucination_rate": hallucinated,
             "cost_usd_per_month": None if requests_per_month is None else cost / count * requests_per_month,
         }

@@ -73,9 +73,12 @@ def before_after(
     limit, off_policy = spec.constraints.p95_latency_ms, None
     if logs:
         chances = production(outcomes, reading)
-        off_policy = _off_policy(outcomes, beliefs, decide(beliefs, policy.rule), chances, baseline, spec)
         chained, kept = estimated_outcomes(outcomes, beliefs, chances, limit)
-        outcomes, beliefs, facts, chances = (one.take(kept) for one in (outcomes, beliefs, facts, chances))
+        if not kept.any():
+            raise TraceError("no request says what served it and with which probability: nothing can be estimated")
+        outcomes, beliefs = outcomes.take(kept), beliefs.take(kept)
+        facts, chances = facts.take(kept), chances.take(kept)
+        off_policy = _off_policy(outcomes, beliefs, decide(beliefs, policy.rule), chances, baseline, spec)
         known = chained
     else:
         chained, known = with_fallbacks(outcomes, beliefs, facts, policy), outcomes
@@ -111,6 +114,8 @@ def before_after(
         "certificate": policy.evidence.get("certificate"),
         "off_policy": off_policy,
     }
+    if off_policy is not None:
+        _as_estimated(report["change"], off_policy["change"], len(outcomes))
     for change in report["against"].values():
         change["stands"] = compare(change)
     return {"verdict": verdict(report), **report}
@@ -172,6 +177,19 @@ def _off_policy(
         confidence=spec.constraints.confidence,
     )
     return found.to_dict()
+
+
+def _as_estimated(change: dict[str, Any], found: Mapping[str, Any], n: int) -> None:
+    """Give the change the doubly robust intervals: resampling scores knows nothing of heavy weights."""
+    for name, key in (("useful_rate", "useful"), ("cost_usd", "cost_usd"), ("cost_per_useful", "cost_per_useful")):
+        entry = found[key]["dr"]
+        if entry is None:
+            change[name] = None
+            continue
+        scale = n if name == "cost_usd" else 1
+        ratios = {at: value for at, value in entry.items() if at.startswith("ratio")}
+        change[name] = {at: scale * entry[at] for at in ("difference", "low", "high")} | ratios
+        change["method"][name] = "doubly_robust"
 
 
 def _learned(against: Mapping[str, Any]) -> str:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pointsman.decide import decide
-from pointsman.replay import quantile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -78,8 +77,12 @@ class Bench:
         key = repr(rule)
         if key not in self.tried:
             chosen = self.choose(rule)
-            served = self.objective.served(chosen) if self._p95 else None
-            p95 = None if served is None else quantile(served.latency_ms, 0.95)
+            p95 = None
+            if self._p95:
+                served = self.objective.served(chosen)
+                p95 = served.latency_quantile(0.95)
+                # Where logs hardly tell, the worst that is known.
+                p95 = float(served.latency_ms.max()) if p95 is None else p95
             self.tried[key] = Tried(rule, self.objective(chosen), p95)
         return self.tried[key]
 

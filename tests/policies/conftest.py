@@ -98,13 +98,12 @@ def small_policy(
     """Write a policy whose tables are flat unless given."""
     shape = (len(intents), len(models))
     flat = {"useful": 0.5, "cost_usd": 0.01, "late": 0.0, **tables}
+    useful, cost_usd, late = (np.broadcast_to(np.asarray(value, float), shape) for value in flat.values())
     return Policy(
         intents=intents,
         candidates=tuple(Candidate(name) for name in models),
         rule=rule or ValueRule(1.0, 1.0),
-        expected=Expected(
-            *(np.broadcast_to(np.asarray(flat[key], float), shape) for key in ("useful", "cost_usd", "late"))
-        ),
+        expected=Expected(useful, cost_usd, late),
         safe_model=models[0],
         fallbacks=fallbacks,
         evidence=evidence or {},

@@ -91,8 +91,13 @@ def show_report(report: Mapping[str, Any]) -> None:
     if report["constraints"]:
         console.print(Text("\n" + constraint_lines(report)))
     if report["certificate"] is not None:
-        console.print(Text("\n" + report["certificate"]["sentence"].capitalize() + "."))
+        console.print(Text("\n" + _sentence(report["certificate"]["sentence"] + ".")))
     if report["off_policy"] is not None:
-        console.print(Text("\n" + report["off_policy"]["verdict"]))
+        console.print(Text("\n" + _sentence(report["off_policy"]["verdict"])))
     if report["modelled"]:
         console.print(Text(f"Modelled, not measured: {', '.join(report['modelled'])}."))
+
+
+def _sentence(text: str) -> str:
+    """Return a text with a capital first letter; names in it stay as they are."""
+    return text[:1].upper() + text[1:]

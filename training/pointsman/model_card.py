@@ -56,7 +56,7 @@ Modelled, not measured: {modelled}.
 
 ## Certificate
 {_certificate(report)}
-
+{_logs(report)}
 ## The classifier on the same requests
 {intents}
 
@@ -99,6 +99,36 @@ def _certificate(report: Mapping[str, Any]) -> str:
 {markdown(cells)}
 
 «Next requests»: the measured share or mean of the {certificate["coming"]:,} requests to come, drawn as these were."""
+
+
+def _logs(report: Mapping[str, Any]) -> str:
+    """Return what the logs could tell, and where; nothing where every outcome is known."""
+    found = report.get("off_policy")
+    if found is None:
+        return ""
+    support = found["support"][0]
+    cells = [["policy's traffic", "share", "requests", "production chose alike", "replayed in full"]]
+    cells += [
+        [
+            f"{cell['intent'] or 'no intent'} → {cell['candidate']}",
+            f"{cell['share']:.1%}",
+            *(f"{cell[key]:,}" for key in ("requests", "matches", "known")),
+        ]
+        for cell in support["cells"][:CELLS]
+    ]
+    more, told = len(support["cells"]) - CELLS, found["verdict"]
+    rest = f"\n\n{more:,} smaller ones are left out." if more > 0 else ""
+    return f"""
+## Logged data
+Only the outcome of the served candidate is known of most requests: figures above are doubly robust estimates.
+Propensities: {found["source"]}. {told[:1].upper() + told[1:]}
+
+{markdown(cells)}{rest}
+"""
+
+
+CELLS = 12
+"""Rows of a table of the policy's traffic."""
 
 
 def _thresholds(policy: Policy) -> str:

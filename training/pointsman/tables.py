@@ -20,9 +20,8 @@ def metric_cells(report: Mapping[str, Any]) -> list[list[str]]:
     cells += [_row(f"before ({report['baseline']})", report["before"], month), _row("after", report["after"], month)]
     cells.append(_change_row(report["change"]))
     cells += [_row(name, summary, month) for name, summary in report["baselines"].items() if summary is not None]
-    if all(row[-1] == UNKNOWN for row in cells[1:]):
-        cells = [row[:-1] for row in cells]
-    return cells
+    known = [any(row[at] != UNKNOWN for row in cells[1:]) for at in range(len(cells[0]))]
+    return [[cell for cell, keep in zip(row, known, strict=True) if keep] for row in cells]
 
 
 def markdown(cells: Sequence[Sequence[str]]) -> str:

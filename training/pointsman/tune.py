@@ -12,11 +12,11 @@ import numpy as np
 from pointsman.decide import Beliefs, Facts, Reading, believe, decide
 from pointsman.dual import gap_to_dual
 from pointsman.errors import InfeasibleError
-from pointsman.estimated import as_logged, estimated_outcomes, production, usable
+from pointsman.estimated import as_logged, doubts, estimated_outcomes, production, surely_best, usable
 from pointsman.front import Front, pareto_front
 from pointsman.outcomes import Outcomes, request_hashes
 from pointsman.problem import TuningProblem
-from pointsman.replay import COLUMNS, Served, baseline_columns, facts_of, with_fallbacks
+from pointsman.replay import COLUMNS, ESTIMATED, Served, baseline_columns, facts_of, with_fallbacks
 from pointsman.rivals import best_per_intent
 from pointsman.rules import ValueRule
 from pointsman.search import SearchResult, nearest, search
@@ -155,7 +155,7 @@ def tune(
     objective = known.objective(spec)
     study_name = None if options.storage is None else _study_name(known.outcomes, spec, options)
     if study_name is not None and options.problem is not None:
-        columns = {name: getattr(known.outcomes, name) for name in (*COLUMNS, *(["late"] if logs else []))}
+        columns = {name: getattr(known.outcomes, name) for name in (*COLUMNS, *(ESTIMATED if logs else ()))}
         limits = (study_name, options.trials, options.sampler, options.seed)
         TuningProblem(known.beliefs, columns, known.before, spec, known.outcomes.models, *limits).save(options.problem)
     found = search(
@@ -216,13 +216,17 @@ def certified(
     """
     if spec.certificate == "none":
         return None
-    slices = []
+    slices, untold = [], None
     for outcomes, reading in later:
         if len(outcomes):
             facts = facts_of(outcomes)
             beliefs = believe(reading, facts, draft.policy)
             known = _known(outcomes, reading, beliefs, facts, draft, spec, tuned.baseline, logs=logs)[0]
             slices += [known] if len(known) else []
+    if logs:  # of the last slice, as the report does
+        choices = [decide(beliefs, step.rule) for step in tuned.steps]
+        single = None if tuned.baseline == AS_LOGGED else baseline_columns(outcomes, tuned.baseline)
+        untold = doubts(outcomes, beliefs, production(outcomes, reading), choices, single, tuned.baseline)
     earlier = None
     if options.pick is None:
         if spec.certificate == "split" or (spec.certificate == "auto" and len(slices[-1]) >= MANY):
@@ -230,7 +234,7 @@ def certified(
         else:
             folds = (tuned.known, tuned.folds, tuned.steps, tuned.repeat)
             earlier = cross_fitted(*folds, lambda done, total: say("prove", done, total))
-    return certify(tuned.steps, slices, spec, earlier, options.seed)
+    return certify(tuned.steps, slices, spec, earlier, options.seed, untold)
 
 
 def _known(
@@ -254,7 +258,7 @@ def _known(
     else:
         chained, real = with_fallbacks(outcomes, beliefs, facts, draft.policy), outcomes
     if baseline == BEST_SINGLE:
-        baseline = real.models[int(chained.useful.mean(axis=0).argmax() if logs else real.useful.mean(axis=0).argmax())]
+        baseline = surely_best(chained if logs else real, spec.constraints.confidence)
     if logs and baseline == AS_LOGGED:
         before = as_logged(real, chances.take(kept), limit)
     else:
