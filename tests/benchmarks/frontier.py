@@ -1,17 +1,14 @@
-"""Cost–usefulness frontiers: what a trade-off knob reaches, picked in hindsight, with paired bootstrap replicates."""
+"""Cost–usefulness frontiers: what the settings of a trade-off knob reach, and what the best of them is worth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-__all__ = ["Path", "Reference", "area", "bootstrap", "knob", "measures", "saved", "trade_off"]
+__all__ = ["Path", "Reference", "area", "knob", "measures", "saved", "trade_off"]
 
 Floats = NDArray[np.floating[Any]]
 
@@ -22,7 +19,7 @@ LEVELS = 60
 """Spendings at which the frontier's height is read for the area."""
 
 ROUNDING = 1e-9
-"""Usefulness nearer than this to what is asked for meets it."""
+"""Usefulness nearer than this to what is asked for meets it; so does a spending, relatively."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,12 +34,9 @@ class Path:
     useful: NDArray[np.float32]
     cost_usd: NDArray[np.float32]
 
-    def means(self, weight: Floats | None = None) -> tuple[Floats, Floats]:
-        """Return mean usefulness and cost at each setting, (s,); of b resamples, (b, s), where `weight` is (b, n)."""
-        if weight is None:
-            return self.useful.mean(axis=1, dtype=np.float64), self.cost_usd.mean(axis=1, dtype=np.float64)
-        n = self.useful.shape[1]
-        return weight @ self.useful.T / n, weight @ self.cost_usd.T / n
+    def means(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return mean usefulness and mean cost, USD, at each setting, (s,)."""
+        return self.useful.mean(axis=1, dtype=np.float64), self.cost_usd.mean(axis=1, dtype=np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,57 +68,33 @@ def trade_off(probs: Floats, cost_usd: Floats, values: Floats) -> NDArray[np.int
     return np.stack([(value * probs - cost_usd).argmax(axis=1) for value in values])
 
 
-def saved(path: Path, reference: Reference, margin: float, weight: Floats | None = None) -> Floats:
+def saved(path: Path, reference: Reference, margin: float) -> float:
     """Return the largest share of the best single model's cost that a setting saves, picked in hindsight.
 
     Only settings count that are at most `margin` less useful than the best single model, itself among them.
     """
-    useful, cost = path.means(weight)
-    best_useful, best_cost = (ends[..., 1] for ends in reference.ends.means(weight))
-    enough = useful >= best_useful[..., None] - margin - ROUNDING
-    cheapest = np.where(enough, cost, np.inf).min(axis=-1)
-    return np.asarray(1 - np.minimum(cheapest, best_cost) / best_cost)
+    useful, cost = path.means()
+    best_useful, best_cost = (float(ends[1]) for ends in reference.ends.means())
+    enough = useful >= best_useful - margin - ROUNDING
+    return 1 - min(float(cost[enough].min(initial=best_cost)), best_cost) / best_cost
 
 
-def area(path: Path, reference: Reference, weight: Floats | None = None) -> Floats:
+def area(path: Path, reference: Reference) -> float:
     """Return the mean, over spendings from the cheapest to the best single model's, of the usefulness bought.
 
-    That is the area under the frontier's staircase (as in RouterBench's AIQ, Hu et al. 2024, which takes its hull),
-    relative to the best single model's usefulness: 0 is «as useful at every price».
+    That is the area under the frontier's staircase (as in RouterBench's AIQ, Hu et al. 2024, which takes its hull)
+    divided by its width, relative to the best single model's usefulness: 0 is «as useful at every price».
     """
-    ends_useful, ends_cost = reference.ends.means(weight)
-    own_useful, own_cost = path.means(weight)
-    useful = np.concatenate([own_useful, ends_useful], axis=-1)
-    cost = np.concatenate([own_cost, ends_cost], axis=-1)
-    low, high = ends_cost[..., 0], ends_cost[..., 1]
-    total = np.zeros_like(low)
-    for share in np.linspace(0, 1, LEVELS):
-        spending = (low + share * (high - low))[..., None] * (1 + ROUNDING)
-        total += np.where(cost <= spending, useful, -np.inf).max(axis=-1)
-    return np.asarray(total / LEVELS - ends_useful[..., 1])
+    ends_useful, ends_cost = reference.ends.means()
+    own_useful, own_cost = path.means()
+    useful, cost = np.concatenate([own_useful, ends_useful]), np.concatenate([own_cost, ends_cost])
+    spendings = np.linspace(ends_cost[0], ends_cost[1], LEVELS)[:, None] * (1 + ROUNDING)
+    return float(np.where(cost <= spendings, useful, -np.inf).max(axis=1).mean() - ends_useful[1])
 
 
-def bootstrap(
-    paths: Mapping[str, Path],
-    reference: Reference,
-    margins: tuple[float, ...],
-    replicates: int = 500,
-    seed: int = 0,
-) -> dict[str, dict[str, Floats]]:
-    """Return every measure of every path on the same resamples of the requests, (b,) each (Efron 1979).
-
-    The knob is picked anew in each resample: what hindsight gains is in the interval.
-    """
-    n = reference.ends.useful.shape[1]
-    generator = np.random.default_rng(seed)
-    drawn = [np.bincount(generator.integers(0, n, n), minlength=n) for _ in range(replicates)]
-    weight = np.stack(drawn).astype(np.float32)
-    return {name: measures(path, reference, margins, weight) for name, path in paths.items()}
-
-
-def measures(
-    path: Path, reference: Reference, margins: tuple[float, ...], weight: Floats | None = None
-) -> dict[str, Floats]:
-    """Return cost saved at each margin, by ``saved:MARGIN``, and ``area``."""
-    found = {f"saved:{margin:g}": saved(path, reference, margin, weight) for margin in margins}
-    return {**found, "area": area(path, reference, weight)}
+def measures(path: Path, reference: Reference, margins: tuple[float, ...]) -> dict[str, float]:
+    """Return the share of cost saved at each margin, by ``saved:MARGIN``, and ``area``."""
+    return {
+        **{f"saved:{margin:g}": saved(path, reference, margin) for margin in margins},
+        "area": area(path, reference),
+    }

@@ -15,14 +15,40 @@ from pointsman.slices import prompt_folds
 from pointsman.traces import read_traces
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-__all__ = ["OutcomeSet", "Split", "read_set", "splits"]
+__all__ = ["OutcomeSet", "RememberingEncoder", "Split", "read_set", "splits"]
 
 TRAIN = 0.6
 """Share of the requests that a split trains on."""
+
+
+class RememberingEncoder(TransformerEncoder):
+    """The packaged encoder; what it is told to remember it does not compute again for each split."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._known: dict[str, tuple[NDArray[np.float32], list[int]]] = {}
+
+    def remember(self, prompts: Sequence[str], cache: Path | None) -> NDArray[np.float32]:
+        """Return the embeddings of prompts, (n, d), and keep them and their word pieces; see `cached_encode`."""
+        self._known = {}
+        embeddings, ids = cached_encode(self, prompts, cache), self.token_ids(prompts)
+        self._known = dict(zip(prompts, zip(embeddings, ids, strict=True), strict=True))
+        return embeddings
+
+    def encode(self, prompts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
+        """Return embeddings, (n, d) float32 of unit length."""
+        if not self._known:
+            return super().encode(prompts, progress)
+        return np.stack([self._known[prompt][0] for prompt in prompts])
+
+    def token_ids(self, prompts: Sequence[str]) -> list[list[int]]:
+        """Return the word pieces read of each prompt."""
+        return [self._known[prompt][1] for prompt in prompts] if self._known else super().token_ids(prompts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,20 +77,18 @@ class Split:
 
     Attributes
     ----------
-    name : str
     train, test : (a,), (b,) intp array
     folds : (a,) intp array
         Folds of the training requests; equal prompts share one.
     """
 
-    name: str
     train: NDArray[np.intp]
     test: NDArray[np.intp]
     folds: NDArray[np.intp]
 
 
-def read_set(folder: Path, encoder: TransformerEncoder, cache: Path | None) -> OutcomeSet:
-    """Read ``traces.parquet`` and ``candidates.csv`` of a folder and embed the prompts."""
+def read_set(folder: Path, encoder: RememberingEncoder, cache: Path | None) -> OutcomeSet:
+    """Read ``traces.parquet`` and ``candidates.csv`` of a folder and embed the prompts, which the encoder remembers."""
     listed = pd.read_csv(folder / "candidates.csv").set_index("model")
     prices = {
         str(model): Price(float(row["input_usd_per_mtok"]), float(row["output_usd_per_mtok"]))
@@ -74,13 +98,12 @@ def read_set(folder: Path, encoder: TransformerEncoder, cache: Path | None) -> O
     outcomes = outcomes.take(outcomes.complete)
     order = np.argsort(outcomes.cost_usd.mean(axis=0), kind="stable")
     outcomes = outcomes.reorder([outcomes.models[index] for index in order])
-    return OutcomeSet(folder.name, outcomes, cached_encode(encoder, list(outcomes.prompt), cache), prices)
+    return OutcomeSet(folder.name, outcomes, encoder.remember(list(outcomes.prompt), cache), prices)
 
 
 def splits(outcomes: Outcomes, count: int, seed: int = 0) -> list[Split]:
-    """Return the split by time, 60/40, and `count` random ones of the same size."""
+    """Return `count` random splits, 60/40."""
     n, first = len(outcomes), int(TRAIN * len(outcomes))
-    found = [("time", np.arange(n))]
-    found += [(f"random {one}", np.random.default_rng([seed, one]).permutation(n)) for one in range(count)]
-    parts = [(name, np.sort(order[:first]), np.sort(order[first:])) for name, order in found]
-    return [Split(name, train, test, prompt_folds(outcomes.prompt[train])) for name, train, test in parts]
+    orders = [np.random.default_rng([seed, one]).permutation(n) for one in range(count)]
+    parts = [(np.sort(order[:first]), np.sort(order[first:])) for order in orders]
+    return [Split(train, test, prompt_folds(outcomes.prompt[train])) for train, test in parts]

@@ -1,4 +1,4 @@
-"""The peers: other ways to learn P(useful | candidate) from the same embeddings. Each predicts, nothing else."""
+"""The peers: other ways to learn P(useful | candidate) from the same embeddings. They predict, nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from scipy.special import expit
 from sklearn.cluster import KMeans
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
 __all__ = ["PEERS", "factorisation", "intents", "logistic", "means", "neighbours"]
 
@@ -22,27 +22,27 @@ Codes = NDArray[np.intp]
 NEIGHBOURS = (5, 10, 20, 40, 80, 160)
 CLUSTERS = (4, 8, 16, 32, 64, 128)
 PENALTIES = (30.0, 10.0, 3.0, 1.0, 0.3, 0.1)
-FACTOR_PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
+FACTOR_PENALTIES = (10.0, 3.0, 1.0, 0.3)
 RANK = 16
 PRIOR_ROWS = 5.0
 
 
-def neighbours(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable[[Floats], Floats]]]:
+def neighbours(embeddings: Floats, useful: Floats, at: Floats) -> Iterator[tuple[str, Floats]]:
     """Yield kNN: the mean outcome of the k training requests of largest cosine similarity."""
+    sizes = [k for k in NEIGHBOURS if k <= len(useful)]
+    found = np.empty((len(sizes), len(at), useful.shape[1]))
+    for start in range(0, len(at), 1024):
+        near = -(at[start : start + 1024] @ embeddings.T)
+        rows = np.argpartition(near, sizes[-1] - 1, axis=1)[:, : sizes[-1]]
+        rows = np.take_along_axis(rows, np.take_along_axis(near, rows, axis=1).argsort(axis=1), axis=1)
+        totals = useful[rows].cumsum(axis=1)
+        for number, k in enumerate(sizes):
+            found[number, start : start + 1024] = totals[:, k - 1] / k
+    for k, probs in zip(sizes, found, strict=True):
+        yield f"k={k}", probs
 
-    def predict(at: Floats, k: int) -> Floats:
-        found = np.empty((len(at), useful.shape[1]))
-        for start in range(0, len(at), 1024):
-            near = at[start : start + 1024] @ embeddings.T
-            rows = np.argpartition(-near, min(k, len(useful)) - 1, axis=1)[:, :k]
-            found[start : start + 1024] = useful[rows].mean(axis=1)
-        return found
 
-    for k in NEIGHBOURS:
-        yield f"k={k}", lambda at, k=k: predict(at, k)  # type: ignore[misc]
-
-
-def means(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable[[Floats], Floats]]]:
+def means(embeddings: Floats, useful: Floats, at: Floats) -> Iterator[tuple[str, Floats]]:
     """Yield k-means: a request scores as its clusters' training requests did (as Avengers-Pro, 2025).
 
     The nearest cluster alone, or the mean of the nearest three; each cluster's score holds 5 rows of the overall mean.
@@ -51,20 +51,16 @@ def means(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable[[F
     for clusters in CLUSTERS:
         if clusters >= len(useful):
             return
-        model = KMeans(clusters, n_init=2, max_iter=100, random_state=0).fit(embeddings)
+        model = KMeans(clusters, n_init=1, max_iter=100, random_state=0).fit(embeddings)
         counts = np.bincount(model.labels_, minlength=clusters)[:, None]
         totals = np.stack([useful[model.labels_ == one].sum(axis=0) for one in range(clusters)])
         scores = (totals + PRIOR_ROWS * overall) / (counts + PRIOR_ROWS)
+        near = model.transform(at).argsort(axis=1)
         for nearest in (1, 3):
-
-            def predict(at: Floats, model: Any = model, scores: Floats = scores, nearest: int = nearest) -> Floats:
-                rows = np.argpartition(model.transform(at), nearest - 1, axis=1)[:, :nearest]
-                return np.asarray(scores[rows].mean(axis=1))
-
-            yield f"clusters={clusters}, nearest={nearest}", predict
+            yield f"clusters={clusters}, nearest={nearest}", np.asarray(scores[near[:, :nearest]].mean(axis=1))
 
 
-def logistic(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable[[Floats], Floats]]]:
+def logistic(embeddings: Floats, useful: Floats, at: Floats) -> Iterator[tuple[str, Floats]]:
     """Yield logistic regression, one per candidate, L2-penalised; outcomes between 0 and 1 are soft labels."""
     rows = embeddings.astype(np.float64)
     n, d, m = *rows.shape, useful.shape[1]
@@ -81,11 +77,10 @@ def logistic(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable
             return float(value) / n, slope / n
 
         found = minimize(loss, found, jac=True, method="L-BFGS-B", options={"maxiter": 300, "gtol": 1e-6}).x
-        weight, bias = found[:-m].reshape(d, m), found[-m:]
-        yield f"penalty={penalty:g}", lambda at, weight=weight, bias=bias: expit(at @ weight + bias)  # type: ignore[misc]
+        yield f"penalty={penalty:g}", expit(at @ found[:-m].reshape(d, m) + found[-m:])
 
 
-def factorisation(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Callable[[Floats], Floats]]]:
+def factorisation(embeddings: Floats, useful: Floats, at: Floats) -> Iterator[tuple[str, Floats]]:
     """Yield matrix factorisation: the projected prompt times the candidate's own vector (as RouteLLM, Ong et al. 2024).
 
     RouteLLM learns from preferences between answers; here the product is the log-odds of the outcome itself.
@@ -97,7 +92,7 @@ def factorisation(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Cal
         project, models = ((0.1 * torch.randn(size, RANK, generator=generator)).requires_grad_(True) for size in (d, m))
         shift, bias = torch.zeros(RANK, requires_grad=True), torch.zeros(m, requires_grad=True)
         parts = [project, models, shift, bias]
-        optimiser = torch.optim.LBFGS(parts, max_iter=150, history_size=10, line_search_fn="strong_wolfe")
+        optimiser = torch.optim.LBFGS(parts, max_iter=100, history_size=10, line_search_fn="strong_wolfe")
 
         def closure(optimiser: Any = optimiser, parts: list[Any] = parts, penalty: float = penalty) -> Any:
             optimiser.zero_grad()
@@ -109,9 +104,8 @@ def factorisation(embeddings: Floats, useful: Floats) -> Iterator[tuple[str, Cal
             return total
 
         optimiser.step(closure)  # type: ignore[no-untyped-call]
-        weight = (project @ models.T).detach().numpy()
-        level = (shift @ models.T + bias).detach().numpy()
-        yield f"penalty={penalty:g}", lambda at, weight=weight, level=level: expit(at @ weight + level)  # type: ignore[misc]
+        weight, level = (project @ models.T).detach().numpy(), (shift @ models.T + bias).detach().numpy()
+        yield f"penalty={penalty:g}", expit(at @ weight + level)
 
 
 def intents(codes: Codes, useful: Floats, at: Codes) -> Floats:
@@ -130,4 +124,5 @@ PEERS = {
     "logistic regression": logistic,
     "matrix factorisation": factorisation,
 }
-"""Peers that read the embedding, by name: each yields its settings, fitted to (n, d) embeddings and (n, m) outcomes."""
+"""Peers that read the embedding, by name: fitted to (n, d) embeddings and (n, m) outcomes, each yields its settings and
+what they predict, (b, m), at b other embeddings."""
