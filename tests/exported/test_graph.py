@@ -76,8 +76,8 @@ def test_structure_is_counted_in_the_graph_as_in_training(
     def own(weight: NDArray[np.float32]) -> NDArray[np.float32]:
         return np.where(np.arange(len(weight))[:, None] < tiny_encoder.dimensions, 0, weight).astype(np.float32)
 
-    parts = {name: own(getattr(tiny_heads, name)) for name in ("intent_weight", "useful_weight")}
-    bags = {name: 0 * getattr(tiny_heads, name) for name in ("intent_pieces", "useful_pieces")}
+    parts: dict[str, Any] = {name: own(getattr(tiny_heads, name)) for name in ("intent_weight", "useful_weight")}
+    bags: dict[str, Any] = {name: 0 * getattr(tiny_heads, name) for name in ("intent_pieces", "useful_pieces")}
     heads = replace(tiny_heads, lengths=None, **parts, **bags)
     export_graph(tiny_encoder, heads, tmp_path / "m.onnx")
     prompts = ["", "the code", "the code the code", "sum 4 8 15 16", "fix this code", "深 ä", "write 7! " * 400]
