@@ -154,7 +154,7 @@ class Certificate:
 
     def sentence(self) -> str:
         """Say in one line what is proven, or what is missing."""
-        how = "folds of the learn slice" if self.method == "cross_fitted" else "the certify slice"
+        how = "out of fold, and later ones" if self.method == "cross_fitted" else "later ones"
         on = f"on {self.requests:,} requests ({how}) with {100 * self.confidence:g} % confidence"
         untold = self.sequence[self.chosen].doubt
         if untold is not None:

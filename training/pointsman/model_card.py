@@ -47,7 +47,7 @@ and a timeout. The kill-switch sends everything to {policy.safe_model}.
 
 ## Before and after
 Baseline: {report["baseline"]}. {report["requests"]:,} requests, later than every request used to train, calibrate or
-tune; differences with {change["confidence"]:.0%} intervals (paired bootstrap, {change["replicates"]:,} replicates).
+tune, which the certificate was tested on too; differences with paired {change["confidence"]:.0%} intervals.
 Modelled, not measured: {modelled}.
 
 {metric_table(report)}
