@@ -33,9 +33,10 @@ def place(tmp_path: Path, traces: pd.DataFrame, make_encoder: Any) -> Path:
     return tmp_path
 
 
-def fit(place: Path, capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
+def fit(place: Path, capsys: pytest.CaptureFixture[str], *more: object) -> tuple[int, str]:
     words = ["fit", "--traces", place / "t.parquet", "--spec", place / "s.yaml", "--out", place / "b", "--trials", "8"]
     words += ["--encoder", place / "encoder" / "model", "--no-tracking", "--cache", place / "cache"]
+    words += list(more)
     code = main(list(map(str, words)))
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("pointsman: ")]
     return code, lines[-1] if lines else ""
@@ -208,3 +209,25 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert "pip install 'pointsman[train]'" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_joins_the_study_of_a_fit(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The fit leaves its tuning problem beside the bundle; a worker adds trials to the same study."""
+    respec(place, {"constraints": {"useful_rate": {"margin": 0.5}}})
+    storage = f"journal:{place / 'study.log'}"
+    assert fit(place, capsys, "--storage", storage, "--json", place / "r.json")[0] in {0, 1}
+    words = ["tune-worker", "--storage", storage, "--problem", place / "b.problem.npz", "--trials", "11"]
+    assert main(list(map(str, words))) == 0
+    assert "11 finished trials, 3 of them by this worker" in capsys.readouterr().out
+
+
+def test_a_point_of_the_front_can_be_picked(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    respec(place, {"constraints": {"useful_rate": {"margin": 0.5}}})
+    assert fit(place, capsys, "--front", place / "front.png", "--pick", "2", "--json", place / "r.json")[0] in {0, 1}
+    certificate = json.loads((place / "r.json").read_text())["certificate"]
+    # Nobody can pick again in every fold: a picked rule is tested on the later slices alone.
+    assert (certificate["method"], certificate["requests"], len(certificate["sequence"])) == ("split", 60, 1)
+    assert (place / "front.png").is_file()
+    code, line = fit(place, capsys, "--pick", "100000")
+    assert code == 2
+    assert "point 100000 is not on the front" in line
