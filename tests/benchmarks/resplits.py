@@ -194,7 +194,7 @@ def render(runs: dict[str, list[dict[str, Any]]], margin: float) -> str:
     note = (
         f"{count} random resplits, 60 % to fit on; at most {100 * margin:g} points less useful, P95 at most a tenth up."
     )
-    return f"{note}\n\n{markdown(cells)}\n\n"
+    return f"\n{note}\n\n{markdown(cells)}\n\n"
 
 
 if __name__ == "__main__":
