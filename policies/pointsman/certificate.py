@@ -3,7 +3,8 @@
 Policies are ordered from careful to bold before their outcomes are looked at, and tested in that order until one fails:
 each may be tested at the full level (fixed-sequence testing; Angelopoulos, Bates, Candès, Jordan and Lei 2021, «Learn
 then test»). Every constraint of a policy must pass, so that a policy that breaks any of them passes with probability
-1 − confidence at most.
+1 − confidence at most. That holds for the truth; of the measured value of requests to come each policy is tested in the
+same way, but for the one that is chosen the level is approximate (`tests/benchmarks/resplits.py` measures it).
 """
 
 from __future__ import annotations
