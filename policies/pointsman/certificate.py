@@ -270,16 +270,18 @@ def _passes(served: Served, before: Served, spec: RoutingSpec, seed: int, cluste
     for measure in measures(served, before, spec):
         if measure.untouched:
             continue
-        if len(measure.values) == 0 or float(measure.values.mean()) > measure.limit:
+        if len(measure.values) == 0:
+            if measure.limit < 1:
+                return False
+            continue
+        if float(measure.values.mean()) > measure.limit:
             return False
         groups = _groups(measure, cluster)
         method = _method(measure, groups)
         if _next_bound(measure, method, confidence, coming, groups) > measure.limit:
             return False
         if method == "betting":
-            sums, sizes = _clustered(measure.values, groups)
-            limit = np.array([measure.limit])
-            if not betting_rejects(sums, limit, _ends(measure), confidence, seed, sizes)[0]:
+            if not _bet_won(measure, confidence, seed, groups):
                 return False
         elif _bound(measure, method, confidence, seed, groups) > measure.limit:
             return False
@@ -305,10 +307,20 @@ def _bound(measure: Measure, method: str, confidence: float, seed: int, groups: 
         return share_upper(int(values.sum()), len(values), confidence)
     if method == "betting":
         sums, sizes = _clustered(values, groups)
-        return betting_upper(sums, _ends(measure), confidence, seed, sizes)
+        bound = betting_upper(sums, _ends(measure), confidence, seed, sizes)
+        # The bet on the limit itself decides; the bound that was searched for may stop on its other side.
+        if _bet_won(measure, confidence, seed, groups):
+            return min(bound, measure.limit)
+        return max(bound, float(np.nextafter(measure.limit, np.inf)))
     if measure.sample is not None:
         return score_bounds(values, measure.sample, confidence, measure.ends, groups)[1]
     return mean_upper(values, confidence, _deviation(values, groups))
+
+
+def _bet_won(measure: Measure, confidence: float, seed: int, groups: Groups) -> bool:
+    """Return whether betting proves that the mean is below the limit."""
+    sums, sizes = _clustered(measure.values, groups)
+    return bool(betting_rejects(sums, np.array([measure.limit]), _ends(measure), confidence, seed, sizes)[0])
 
 
 def _next_bound(measure: Measure, method: str, confidence: float, coming: int, groups: Groups) -> float:

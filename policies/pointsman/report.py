@@ -134,7 +134,7 @@ def verdict(report: Mapping[str, Any]) -> str:
     certificate = report.get("certificate")
     if certificate is None and states["held"]:
         text += f"; {', '.join(states['held'])} held, but too few requests to prove it"
-    if certificate is not None and certificate["certified"]:
+    if certificate is not None and certificate["certified"] and certificate["promises"]:
         text += f"; certified with {100 * certificate['confidence']:g} % on {certificate['requests']:,} requests"
     off_policy = report.get("off_policy")
     if off_policy is not None:

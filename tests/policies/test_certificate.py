@@ -166,3 +166,24 @@ def test_a_certificate_is_plain_json(make_served: MakeServed, make_spec: MakeSpe
 def test_there_must_be_something_to_test(make_served: MakeServed, make_spec: MakeSpec) -> None:
     with pytest.raises(TraceError, match="nothing to certify"):
         certify([], make_served([1]), make_spec())
+
+
+@pytest.mark.parametrize("seed", [143, 653, 1156, 1, 2])
+def test_the_verdict_and_the_bounds_that_are_shown_say_the_same(
+    seed: int, make_served: MakeServed, make_spec: MakeSpec
+) -> None:
+    """In the first three the bet on the limit itself is won, and the search for the bound stops just beyond it."""
+    spec = make_spec(constraints={**EQUAL, "holds_over_requests": 10**9})
+    served, before = losing(make_served, 200, 0.02, seed, won=0.03)
+    found = certify([served], before, spec, seed)
+    assert found.certified == all(one.kept for one in found.promises)
+    assert found.sentence()
+
+
+def test_a_limit_that_allows_everything_is_kept_where_nothing_is_known(
+    make_served: MakeServed, make_spec: MakeSpec
+) -> None:
+    served = make_served([1] * 200)
+    found = certify([served], served, make_spec(constraints={"hallucination_rate": 1.0}))
+    assert found.certified
+    assert all(one.kept for one in found.promises)

@@ -56,3 +56,11 @@ def test_each_threshold_has_a_row_with_what_it_moved_and_how_to_overrule_it(tiny
 def test_where_nothing_was_measured_the_thresholds_are_listed(tiny_policy: Policy) -> None:
     card = model_card(tiny_policy, REPORT, EVALUATION, PROVENANCE)
     assert "- `trust`: 0.7\n- `useful_value_usd`: 0.05" in card
+
+
+def test_the_gap_to_the_dual_bound_is_told(tiny_policy: Policy) -> None:
+    dual = {"dual_bound": 0.00188, "family_gap_to_dual": 0.00005, "gap_to_dual": 0.42}
+    card = model_card(replace(tiny_policy, evidence={"dual": dual}), REPORT, EVALUATION, PROVENANCE)
+    assert "below 0.00188 USD per useful" in card
+    assert "best value rule is 0.01% above that, this policy 42.00%" in card
+    assert "No dual bound" in model_card(tiny_policy, REPORT, EVALUATION, PROVENANCE)

@@ -56,6 +56,9 @@ Modelled, not measured: {modelled}.
 
 ## Certificate
 {_certificate(report)}
+
+## Search
+{_search(policy)}
 {_logs(report)}
 ## The classifier on the same requests
 {intents}
@@ -78,6 +81,20 @@ fit. Probabilities are averages over traces like these; an adversary can write a
 Intervals say nothing about traffic unlike that of the
 certify slice.
 """
+
+
+def _search(policy: Policy) -> str:
+    """Return how far the rules are from the best that any rule could do with the same probabilities."""
+    dual = policy.evidence.get("dual")
+    if not dual or dual["dual_bound"] is None:
+        return "No dual bound: the limits cannot be kept in expectation, or the search was not measured against it."
+    best, own = ("unknown" if dual[key] is None else f"{dual[key]:.2%}" for key in _GAPS)
+    return f"""Were the probabilities true, no rule of any kind could go below {dual["dual_bound"]:.3g} USD per useful
+response within the limits (Lagrangian dual bound). The best value rule is {best} above that, this policy {own}: what
+certainty costs (below 0 where it is believed to miss a limit). The oracle's row is what knowing every outcome gives."""
+
+
+_GAPS = ("family_gap_to_dual", "gap_to_dual")
 
 
 def _share(needed: Mapping[str, float], model: str) -> str:
