@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.offpolicy import FLOOR, doubly_robust_table, late_table, out_of_fold_means
-from pointsman.outcomes import Outcomes, request_hashes
-from pointsman.propensity import Propensities, propensities_of, served_columns
+from pointsman.outcomes import Outcomes
+from pointsman.propensity import Propensities, hash_folds, propensities_of, served_columns
 from pointsman.replay import Served
 from pointsman.scores import sample_of, score_bounds
 from pointsman.support import support_of
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from pointsman.decide import Beliefs, Reading
 
 __all__ = ["as_logged", "doubts", "estimated_outcomes", "from_logs", "production", "surely_best", "usable"]
-
-FOLDS = 5
 
 
 def usable(outcomes: Outcomes) -> NDArray[np.bool_]:
@@ -51,7 +49,7 @@ def production(outcomes: Outcomes, reading: Reading) -> Propensities:
     length = np.log1p([len(prompt) for prompt in outcomes.prompt])
     labelled = (outcomes.intent[:, None] == np.unique(outcomes.intent.astype(np.str_))).astype(np.float64)
     features = np.column_stack([np.asarray(reading.intent_probs, dtype=np.float64), labelled, length])
-    return propensities_of(outcomes, features, (request_hashes(outcomes) % FOLDS).astype(np.intp))
+    return propensities_of(outcomes, features, hash_folds(outcomes))
 
 
 def estimated_outcomes(
@@ -78,7 +76,7 @@ def estimated_outcomes(
     if late_limit_ms is not None:
         models["late"] = beliefs.late.T.astype(np.float64)
     if np.isfinite(outcomes.hallucinated).any():
-        folds = (request_hashes(outcomes) % FOLDS).astype(np.intp)
+        folds = hash_folds(outcomes)
         models["hallucinated"] = out_of_fold_means(outcomes.hallucinated, beliefs.intent, folds, len(beliefs.intents))
     scores = doubly_robust_table(outcomes, propensities, models, late_limit_ms)
     late = scores.pop("late", np.zeros_like(outcomes.latency_ms))

@@ -10,7 +10,6 @@ from scipy.stats import t
 
 __all__ = [
     "Estimate",
-    "cluster_codes",
     "difference",
     "interval",
     "mean_interval",
@@ -168,17 +167,6 @@ def mean_interval(
     skew = float((parts**3).sum() / squares**1.5)
     reach = float(t.ppf((1 + confidence) / 2, max(df, 1.0)))
     return value - error * _unskewed(reach, skew), value - error * _unskewed(-reach, skew)
-
-
-def cluster_codes(cluster: NDArray[np.object_]) -> NDArray[np.intp] | None:
-    """Return a code for each request's cluster, (n,); "" is a cluster of its own. None where every request is."""
-    named = cluster != ""
-    if not named.any():
-        return None
-    codes = np.empty(len(cluster), dtype=np.intp)
-    codes[named] = np.unique(cluster[named], return_inverse=True)[1]
-    codes[~named] = len(cluster) + np.arange(len(cluster) - int(named.sum()))
-    return codes
 
 
 def standard_error(influence: Floats, cluster: NDArray[np.intp] | None = None) -> float:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pointsman.errors import TraceError
 from pointsman.exploration import ExplorationPlan, plan_exploration
-from pointsman.intervals import Estimate, cluster_codes, difference, interval, ratio, ratio_interval
+from pointsman.intervals import Estimate, difference, interval, ratio, ratio_interval
 from pointsman.offpolicy import (
     ESTIMATORS,
     FLOOR,
@@ -20,7 +20,8 @@ from pointsman.offpolicy import (
     out_of_fold_means,
     weighted_quantile,
 )
-from pointsman.outcomes import request_hashes
+from pointsman.propensity import hash_folds
+from pointsman.resample import units_of
 from pointsman.support import Support, support_of, tellable
 
 if TYPE_CHECKING:
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 __all__ = ["OffPolicyReport", "evaluate_policy"]
 
 Floats = NDArray[np.float64]
-
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -170,7 +169,7 @@ def evaluate_policy(
     tables = {name: getattr(outcomes, name) for name in ("useful", "cost_usd", "hallucinated")}
     if late_limit_ms is not None:
         tables["late"] = late_table(outcomes, late_limit_ms)
-    cluster = cluster_codes(outcomes.cluster)
+    cluster = units_of(outcomes.cluster, len(outcomes))[0]
     support = [support_of(outcomes, chosen, propensities, intents, floor)]
     if support[0].unusable == len(outcomes):
         raise TraceError(
@@ -180,7 +179,7 @@ def evaluate_policy(
     if before is not None:
         support.append(support_of(outcomes, before, propensities, intents, floor))
     names, codes = np.unique(intents.astype(np.str_), return_inverse=True)
-    folds = (request_hashes(outcomes) % FOLDS).astype(np.intp)
+    folds = hash_folds(outcomes)
     same = before is not None and np.array_equal(chosen, before)
     after: dict[str, dict[str, dict[str, float] | None]] = {}
     change: dict[str, dict[str, dict[str, float] | None]] = {}

@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from pointsman.errors import TraceError
 from pointsman.intervals import mean_interval
+from pointsman.outcomes import request_hashes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,11 +27,15 @@ __all__ = [
     "PropensityCheck",
     "check_propensities",
     "estimate_propensities",
+    "hash_folds",
     "propensities_of",
     "served_columns",
 ]
 
 Floats = NDArray[np.float64]
+
+FOLDS = 5
+"""Folds in which production's choices are learned: a request is never judged by a model that saw it."""
 
 ALARM = 0.01
 """Probability with which the check calls right propensities wrong, over all its groups together (Bonferroni 1936)."""
@@ -71,6 +76,11 @@ class Propensities:
     def take(self, at: Any) -> Propensities:
         """Return those of the requests at an index or mask."""
         return Propensities(self.logged[at], self.probability[at], self.estimated[at])
+
+
+def hash_folds(outcomes: Outcomes) -> NDArray[np.intp]:
+    """Return one of five folds for each request, (n,), by its hash."""
+    return (request_hashes(outcomes) % FOLDS).astype(np.intp)
 
 
 def served_columns(outcomes: Outcomes) -> NDArray[np.intp]:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from pointsman.errors import TraceError
 from pointsman.intervals import (
     Estimate,
-    cluster_codes,
     difference,
     interval,
     mean_interval,
@@ -37,6 +36,7 @@ from pointsman.offpolicy import (
 )
 from pointsman.outcomes import Outcomes
 from pointsman.propensity import Propensities
+from pointsman.resample import units_of
 
 Floats = NDArray[np.float64]
 MakeOutcomes = Callable[..., Outcomes]
@@ -225,11 +225,11 @@ def test_a_cluster_is_one_draw(seed: int) -> None:
 
 
 def test_a_request_without_a_cluster_is_its_own() -> None:
-    codes = cluster_codes(np.array(["u", "", "v", "u", ""], dtype=object))
+    codes, count = units_of(np.array(["u", "", "v", "u", ""], dtype=object), 5)
     assert codes is not None
     assert codes[0] == codes[3]
-    assert len(set(codes.tolist())) == 4
-    assert cluster_codes(np.array(["", ""], dtype=object)) is None
+    assert len(set(codes.tolist())) == count == 4
+    assert units_of(np.array(["", ""], dtype=object), 2) == (None, 2)
 
 
 def test_intervals_cover_the_truth_as_often_as_they_say() -> None:

@@ -43,22 +43,9 @@ def cost_and_usefulness(report: Mapping[str, Any], path: Path) -> Path:
                 axes.plot(x, y, marker, color=RIVAL, markersize=11 if marker == "*" else 6, linestyle="none")
                 _label(axes, x, y, name.replace("_", " "), RIVAL, "right" if name == "random_same_cost" else "left")
         _after(axes, report)
-        axes.set_xscale("log")
-        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            ticks(FuncFormatter(_tick))
-        axes.tick_params(axis="x", which="both", labelsize=9)
-        axes.set_xlabel("mean full cost of a request, USD (log scale)")
-        axes.set_ylabel("useful responses, %")
         modelled = f"; modelled: {', '.join(report['modelled'])}" if report["modelled"] else ""
-        axes.set_title(
-            f"Cost against usefulness, {report['requests']:,} unseen requests{modelled}", loc="left", fontsize=11
-        )
-        axes.grid(visible=True, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(0.14)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
-    return path
+        title = f"Cost against usefulness, {report['requests']:,} unseen requests{modelled}"
+        return _finished(figure, axes, title, 0.14, path)
 
 
 def front_picture(front: Front, chosen: FrontPoint, path: Path, labels: int = 25) -> Path:
@@ -91,23 +78,25 @@ def front_picture(front: Front, chosen: FrontPoint, path: Path, labels: int = 25
             at = (point.cost_usd, 100 * point.useful_rate)
             place: dict[str, Any] = {"xytext": (5, -12), "textcoords": "offset points", "fontsize": 8}
             axes.annotate(str(point.number), at, **place, **strong)
-        axes.set_xscale("log")
-        for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-            ticks(FuncFormatter(_tick))
-        axes.tick_params(axis="x", which="both", labelsize=9)
-        axes.set_xlabel("mean full cost of a request, USD (log scale)")
-        axes.set_ylabel("useful responses, %")
         figure.colorbar(colours, ax=axes, label="P95 latency, ms")
-        axes.set_title(
-            f"{len(points):,} rules that no other beats; chosen: {chosen.number}; hollow: misses a constraint",
-            loc="left",
-            fontsize=11,
-        )
-        axes.grid(visible=True, alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(0.06)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
+        title = f"{len(points):,} rules that no other beats; chosen: {chosen.number}; hollow: misses a constraint"
+        return _finished(figure, axes, title, 0.06, path)
+
+
+def _finished(figure: Figure, axes: Axes, title: str, margin: float, path: Path) -> Path:
+    """Write the axes' words, of cost and usefulness, and save the picture; return its path."""
+    axes.set_xscale("log")
+    for ticks in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
+        ticks(FuncFormatter(_tick))
+    axes.tick_params(axis="x", which="both", labelsize=9)
+    axes.set_xlabel("mean full cost of a request, USD (log scale)")
+    axes.set_ylabel("useful responses, %")
+    axes.set_title(title, loc="left", fontsize=11)
+    axes.grid(visible=True, alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.margins(margin)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None} if path.suffix == ".png" else None)
     return path
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pointsman.classifier import CrossFit
     from pointsman.draft import Draft
     from pointsman.labels import IntentLabels
+    from pointsman.objective import Objective
     from pointsman.policy import Policy
     from pointsman.study import Sampler
     from pointsman.tried import Tried
@@ -139,18 +140,9 @@ def tune(
     reading, facts, rows = reading.take(kept), facts.take(kept), np.flatnonzero(at)[kept]
     single = None if baseline == AS_LOGGED else baseline
 
-    def repeat(part: Known) -> Sequence[Tried]:
-        objective = part.objective(spec)
-        return search(
-            part.beliefs,
-            objective,
-            outcomes.models,
-            single,
-            options.trials,
-            options.seed,
-            sampler=options.sampler,
-            strict=False,
-        ).tried
+    def look(part: Known, objective: Objective, **more: Any) -> SearchResult:
+        fixed = (outcomes.models, single, options.trials, options.seed)
+        return search(part.beliefs, objective, *fixed, sampler=options.sampler, **more)
 
     objective = known.objective(spec)
     study_name = None if options.storage is None else _study_name(known.outcomes, spec, options)
@@ -158,17 +150,12 @@ def tune(
         columns = {name: getattr(known.outcomes, name) for name in (*COLUMNS, *(ESTIMATED if logs else ()))}
         limits = (study_name, options.trials, options.sampler, options.seed)
         TuningProblem(known.beliefs, columns, known.before, spec, known.outcomes.models, *limits).save(options.problem)
-    found = search(
-        known.beliefs,
+    found = look(
+        known,
         objective,
-        outcomes.models,
-        single,
-        options.trials,
-        options.seed,
-        options.storage,
-        study_name,
-        lambda done, total: say("tune", done, total),
-        sampler=options.sampler,
+        storage=options.storage,
+        study_name=study_name,
+        progress=lambda done, total: say("tune", done, total),
         strict=spec.certificate == "none",
         front=True,
     )
@@ -185,6 +172,10 @@ def tune(
     true = np.where((codes >= 0)[:, None], np.eye(len(labels.names))[codes], reading.intent_probs)
     labelled = believe(replace(reading, intent_probs=true), facts, draft.policy)
     by_intent = best_per_intent(labelled, objective, labels.names, outcomes.models)
+
+    def repeat(part: Known) -> Sequence[Tried]:
+        return look(part, part.objective(spec), strict=False).tried
+
     return Tuned(known, facts, crossed.folds[rows], found, steps, front, baseline, by_intent, repeat)
 
 
