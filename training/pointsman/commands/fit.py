@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from pointsman.fit import FitResult
 
 NAME = "fit"
-HELP = "Train on labelled traces, search thresholds, certify on requests the search never saw, export a bundle."
+HELP = (
+    "Train on labelled traces (replayed, or only logged), search thresholds, certify, export a bundle. "
+    "Exit code 1: nothing could be certified, or the certify slice refutes it."
+)
 EXAMPLE = "pointsman fit --traces week.parquet --spec spec.yaml --out exported/bundles/week"
 
 
