@@ -17,6 +17,7 @@ from pointsman.classifier import Features, read
 from pointsman.conformance import PROMPTS, conformance_vectors
 from pointsman.encoders import TransformerEncoder
 from pointsman.graph import GraphInfo, export_graph
+from pointsman.guards.settings import GuardSettings, Retry
 from pointsman.heads import Heads, LengthHead
 from pointsman.lexical import Lexicon
 from pointsman.policy import Candidate, Expected, Fallback, Policy
@@ -147,7 +148,7 @@ def tiny_policy() -> Policy:
             Fallback("large", ("synthesis", "long_context", "image", "timeout")),
             Fallback("small", ("error",)),
         ),
-        guards={"retry_policy": "exponential_backoff"},
+        guards=GuardSettings(Retry(max_retries=3)),
         evidence={"requests": 1200},
     )
 

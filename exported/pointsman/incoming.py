@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -17,9 +18,10 @@ if TYPE_CHECKING:
 
     from pointsman.session import Prompt
 
-__all__ = ["checked_facts", "checked_prompts"]
+__all__ = ["checked_amounts", "checked_facts", "checked_ids", "checked_prompts", "each_of"]
 
 MAX_CONTEXT_TOKENS = 2**53
+MAX_ID_CHARS = 256
 
 
 def checked_prompts(texts: Sequence[Prompt]) -> list[Prompt]:
@@ -37,8 +39,8 @@ def checked_facts(
 ) -> Facts:
     """Return the facts of each request; raise PointsmanError where one is out of range."""
     count = len(prompts)
-    modalities = _each(modality, count)
-    contexts = _each(context_tokens, count)
+    modalities = each_of(modality, count)
+    contexts = each_of(context_tokens, count)
     for name, length in {"modality": len(modalities), "context_tokens": len(contexts)}.items():
         if length != count:
             raise PointsmanError(f"{length} values of {name} for {count} prompts; one for all or one each is needed")
@@ -52,6 +54,25 @@ def checked_facts(
     return Facts.of(chars, modalities, contexts)
 
 
-def _each(value: Any, count: int) -> list[Any]:
+def checked_amounts(**amounts: float | None) -> None:
+    """Refuse amounts of a report that are negative or not finite, and a useful above 1."""
+    for name, value in amounts.items():
+        if value is not None and not (math.isfinite(value) and value >= 0):
+            raise PointsmanError(f"report: {name} is {value!r}; a finite number of at least 0 is needed")
+        if name == "useful" and value is not None and value > 1:
+            raise PointsmanError(f"report: useful is {value!r}; a number from 0 to 1 is needed")
+
+
+def each_of(value: Any, count: int) -> list[Any]:
     """Return one value for each of `count` requests, where it was given for all or for each."""
     return [value] * count if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+
+
+def checked_ids(request_ids: Sequence[str], count: int) -> list[str]:
+    """Return the ids of the requests; refuse what is no id, or too long to be one."""
+    if isinstance(request_ids, str) or len(request_ids) != count:
+        raise PointsmanError(f"{len(request_ids)} values of request_ids for {count} prompts; one each is needed")
+    for one in request_ids:
+        if not isinstance(one, str) or not 0 < len(one) <= MAX_ID_CHARS:
+            raise PointsmanError(f"request_id is {str(one)[:80]!r}; a text of 1 to {MAX_ID_CHARS} characters is needed")
+    return list(request_ids)

@@ -13,23 +13,90 @@ from pointsman.errors import TraceError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["AROUND", "Price", "full_cost_usd"]
+    from numpy.typing import NDArray
+
+__all__ = ["AROUND", "RATES", "TOKENS", "Price", "full_cost_usd", "tokens_usd"]
 
 AROUND = ("retry_cost_usd", "retrieval_cost_usd", "connector_cost_usd")
 """Columns of cost around an answer; a missing one adds nothing, because the trace knows of none."""
 
+TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+"""Columns of tokens, in the order of `RATES`."""
+
+RATES = (
+    "input_usd_per_mtok",
+    "output_usd_per_mtok",
+    "cached_input_usd_per_mtok",
+    "cache_write_usd_per_mtok",
+    "reasoning_usd_per_mtok",
+)
+
 
 @dataclass(frozen=True)
 class Price:
-    """List price of a candidate, USD per million tokens."""
+    """List price of a candidate, USD per million tokens.
+
+    Attributes
+    ----------
+    input_usd_per_mtok, output_usd_per_mtok : float or None
+    cached_input_usd_per_mtok, cache_write_usd_per_mtok : float or None
+        Of input tokens that the provider's prompt cache held, or was given; None: the input rate.
+    reasoning_usd_per_mtok : float or None
+        Of output tokens that were reasoning; None: the output rate.
+    """
 
     input_usd_per_mtok: float | None = None
     output_usd_per_mtok: float | None = None
+    cached_input_usd_per_mtok: float | None = None
+    cache_write_usd_per_mtok: float | None = None
+    reasoning_usd_per_mtok: float | None = None
 
     @property
     def known(self) -> bool:
-        """Whether both rates are given."""
+        """Whether the rates of input and output are given."""
         return self.input_usd_per_mtok is not None and self.output_usd_per_mtok is not None
+
+    @property
+    def rates(self) -> tuple[float, float, float, float, float]:
+        """The rates in force, in the order of `RATES`; NaN where unknown."""
+        read = np.nan if self.input_usd_per_mtok is None else self.input_usd_per_mtok
+        wrote = np.nan if self.output_usd_per_mtok is None else self.output_usd_per_mtok
+        cached, written, reasoned = (
+            self.cached_input_usd_per_mtok,
+            self.cache_write_usd_per_mtok,
+            self.reasoning_usd_per_mtok,
+        )
+        return (
+            read,
+            wrote,
+            read if cached is None else cached,
+            read if written is None else written,
+            wrote if reasoned is None else reasoned,
+        )
+
+
+def tokens_usd(tokens: NDArray[np.float64], rates: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return what tokens cost, USD.
+
+    Cached and written tokens are part of the input, reasoning tokens part of the output; the rest of each has its own
+    rate. Where a source counts more of a part than of the whole, the rest is 0.
+
+    Parameters
+    ----------
+    tokens : (n, 5) float64 array
+        In the order of `TOKENS`; NaN where unknown. An unknown part is priced with its whole.
+    rates : (n, 5) or (5,) float64 array
+        USD per million, in the order of `RATES`; NaN where unknown.
+
+    Returns
+    -------
+    (n,) float64 array
+        NaN where the input or the output tokens, or the rate of either, are unknown.
+    """
+    whole, parts = tokens[:, :2], np.nan_to_num(tokens[:, 2:], nan=0.0)
+    fresh = np.maximum(whole - np.column_stack([parts[:, 0] + parts[:, 1], parts[:, 2]]), 0.0)
+    usd: NDArray[np.float64] = (np.column_stack([fresh, parts]) * rates).sum(axis=1) / 1e6
+    return usd
 
 
 def full_cost_usd(rows: pd.DataFrame, prices: Mapping[str, Price]) -> pd.Series:
@@ -53,15 +120,12 @@ def full_cost_usd(rows: pd.DataFrame, prices: Mapping[str, Price]) -> pd.Series:
         Where not a single row of a model has a known cost.
     """
     models = rows["model"].to_numpy(dtype=object)
-    cost, tokens_in, tokens_out = (
-        rows[name].to_numpy(dtype=np.float64, na_value=np.nan) for name in ("cost_usd", "input_tokens", "output_tokens")
-    )
-    cost = cost.copy()
+    cost = rows["cost_usd"].to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    tokens = rows[list(TOKENS)].to_numpy(dtype=np.float64, na_value=np.nan)
     for model in pd.unique(models):
         at, price = models == model, prices.get(str(model), Price())
-        if price.input_usd_per_mtok is not None and price.output_usd_per_mtok is not None:
-            priced = (tokens_in[at] * price.input_usd_per_mtok + tokens_out[at] * price.output_usd_per_mtok) / 1e6
-            cost[at] = np.where(np.isnan(cost[at]), priced, cost[at])
+        if price.known:
+            cost[at] = np.where(np.isnan(cost[at]), tokens_usd(tokens[at], np.array(price.rates)), cost[at])
         if np.isnan(cost[at]).all():
             raise TraceError(f"model {model!r} has no cost_usd, and {_lack(price)}: give one of the two")
     around = rows[list(AROUND)].to_numpy(dtype=np.float64, na_value=np.nan)
@@ -72,5 +136,5 @@ def _lack(price: Price) -> str:
     """Say what is missing to price a model's tokens."""
     if price.known:
         return "none of its rows carries both input_tokens and output_tokens"
-    missing = [f"no {name}" for name, rate in vars(price).items() if rate is None]
+    missing = [f"no {name}" for name in RATES[:2] if getattr(price, name) is None]
     return f"the spec has {' and '.join(missing)} for it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 __all__ = [
     "BundleError",
+    "ConfigError",
     "DoesNotHoldError",
     "InfeasibleError",
     "MissingExtraError",
@@ -25,6 +26,10 @@ class TraceError(PointsmanError):
 
 class SpecError(PointsmanError):
     """The routing spec breaks its schema: the message names the key, the bad value and what is allowed."""
+
+
+class ConfigError(PointsmanError):
+    """A configuration file breaks its schema: the message names the key, the bad value and what is allowed."""
 
 
 class BundleError(PointsmanError):

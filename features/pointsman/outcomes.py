@@ -16,7 +16,7 @@ from pointsman.errors import TraceError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["Outcomes", "outcomes_of", "request_hashes"]
+__all__ = ["ANSWERED", "Outcomes", "outcomes_of", "request_hashes"]
 
 Floats = NDArray[np.float64]
 
@@ -184,7 +184,7 @@ def outcomes_of(
     )
 
 
-_OK = frozenset({"ok", "success", "succeeded", "completed", "complete", "done", "200"})
+ANSWERED = frozenset({"ok", "success", "succeeded", "completed", "complete", "done", "200"})
 _TIMEOUT = frozenset({"timeout", "timed_out", "timed out", "timedout", "deadline_exceeded", "408", "504"})
 
 
@@ -207,10 +207,10 @@ def _clusters(heads: pd.DataFrame) -> NDArray[np.object_]:
 def _failures(status: pd.Series) -> NDArray[np.object_]:
     """Return "", ``timeout`` or ``error`` for each answer; a missing status is an answer that came."""
     words = status.fillna("ok").astype("string").str.strip().str.lower()
-    ok, late = words.isin(_OK).to_numpy(dtype=bool), words.isin(_TIMEOUT).to_numpy(dtype=bool)
+    ok, late = words.isin(ANSWERED).to_numpy(dtype=bool), words.isin(_TIMEOUT).to_numpy(dtype=bool)
     if len(words) and not ok.any():
         said = ", ".join(f"{word!r} ({count})" for word, count in words.value_counts().head(5).items())
-        allowed = ", ".join(sorted(_OK))
+        allowed = ", ".join(sorted(ANSWERED))
         raise TraceError(f"column status: no answer came, by its words {said}; an answer that came says {allowed}")
     return np.where(ok, "", np.where(late, "timeout", "error")).astype(object)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import BundleError
 from pointsman.expected import Expected
+from pointsman.guards.settings import GuardSettings
 from pointsman.rules import Rule, rule_from_dict
 from pointsman.values import count, exactly, items, limit, members, names, no_number, number, text, texts
 
@@ -116,8 +117,8 @@ class Policy:
         A request with more tokens than this counts as ``long_context``.
     long_context : str or None
         Fixed rule: requests that long always go to that candidate, unless a pin sends them elsewhere.
-    guards : mapping
-        Retry policy, breaker, budget, cached or simpler answers: executed by the gateway.
+    guards : GuardSettings
+        Retries, breaker, budget, cached or simpler answers, exploration: executed by the router.
     text : Text
         How prompts are cut.
     evidence : mapping
@@ -134,7 +135,7 @@ class Policy:
     fallbacks: tuple[Fallback, ...] = ()
     long_context_tokens: int = 8000
     long_context: str | None = None
-    guards: Mapping[str, Any] = field(default_factory=dict)
+    guards: GuardSettings = field(default_factory=GuardSettings)
     text: Text = field(default_factory=Text)
     evidence: Mapping[str, Any] = field(default_factory=dict)
 
@@ -163,6 +164,7 @@ class Policy:
             if intent not in self.intents:
                 raise BundleError(f"policy: pinned_intents names {intent!r}; allowed: {', '.join(self.intents)}")
         self.rule.check(self.models, self.intents)
+        self.guards.check(self.models)
 
     @property
     def models(self) -> tuple[str, ...]:
@@ -188,7 +190,7 @@ class Policy:
             "fallbacks": fallbacks,
             "long_context_tokens": self.long_context_tokens,
             "long_context": self.long_context,
-            "guards": dict(self.guards),
+            "guards": self.guards.to_dict(),
             "text": vars(self.text).copy(),
             "evidence": dict(self.evidence),
         }
@@ -239,7 +241,7 @@ class Policy:
                 long_context=None
                 if document["long_context"] is None
                 else text(document["long_context"], "long_context"),
-                guards=members(document["guards"], "guards"),
+                guards=GuardSettings.from_value(document["guards"]),
                 text=Text(**exactly(document["text"], "text", head_chars=count, tail_chars=count)),
                 evidence=members(document["evidence"], "evidence"),
             )

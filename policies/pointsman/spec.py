@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from pointsman.documents import (
+    Count,
+    MisfitError,
+    Money,
+    Number,
+    Positive,
+    Share,
+    Strict,
+    checked,
+    described,
+    read_file,
+)
 from pointsman.errors import SpecError
-from pointsman.spec_faults import at, fault, line, more, near, said
-from pointsman.spec_yaml import Key, Lines, read_yaml, write_yaml
+from pointsman.faults import at, near, said
+from pointsman.guards_spec import Guards
+from pointsman.yaml_lines import Key, Lines, write_yaml
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 __all__ = ["Constraints", "FreeFailureWarning", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
 
 AS_LOGGED = "as_logged"
 BEST_SINGLE = "best_single"
 
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Money = Annotated[Number, Field(ge=0)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
-Count = Annotated[int, Field(strict=True, gt=0)]
 Modality = Literal["text", "image", "audio"]
 Certificate = Literal["auto", "split", "cross_fitted", "none"]
 """What proves the constraints: split is the certify slice alone, exact for any number of requests; cross_fitted is the
@@ -33,140 +43,111 @@ class FreeFailureWarning(UserWarning):
     """The spec lets useless responses be free: the cheapest model always wins."""
 
 
-class _MisfitError(SpecError):
-    """Parts of a spec that do not fit each other: (key, what is wrong with it) each."""
-
-    def __init__(self, faults: list[tuple[Key, str]]) -> None:
-        super().__init__(f"{'.'.join(faults[0][0])} {faults[0][1]}{more(len(faults) - 1)}")
-        self.faults = faults
+class _MisfitError(MisfitError, SpecError):
+    """Parts of a spec that do not fit each other."""
 
 
-class _Strict(BaseModel):
-    """A mapping of the spec. A field's description says what is allowed, in errors and in the JSON Schema."""
+class CandidateSpec(Strict):
+    """A model that requests may go to: prices in USD per million tokens, its limits.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Cached and written input costs the input rate where it has no own, reasoning the output rate.
+    """
 
-
-def _described(allowed: str | None, default: Any = None) -> Any:
-    return Field(default, description=allowed)
-
-
-class CandidateSpec(_Strict):
-    """A model that requests may go to: prices in USD per million tokens, its limits."""
-
-    input_usd_per_mtok: Money | None = _described("a number of at least 0")
-    output_usd_per_mtok: Money | None = _described("a number of at least 0")
-    modalities: Annotated[list[Modality], Field(min_length=1)] = _described(
+    input_usd_per_mtok: Money | None = described("a number of at least 0")
+    output_usd_per_mtok: Money | None = described("a number of at least 0")
+    cached_input_usd_per_mtok: Money | None = described("a number of at least 0")
+    cache_write_usd_per_mtok: Money | None = described("a number of at least 0")
+    reasoning_usd_per_mtok: Money | None = described("a number of at least 0")
+    modalities: Annotated[list[Modality], Field(min_length=1)] = described(
         "a list of at least one of text, image, audio", ["text"]
     )
-    context_window: Count | None = _described("a whole number above 0")
-    timeout_ms: Positive | None = _described("a number above 0")
-    concurrency: Count | None = _described("a whole number above 0")
+    context_window: Count | None = described("a whole number above 0")
+    timeout_ms: Positive | None = described("a number above 0")
+    concurrency: Count | None = described("a whole number above 0")
 
 
-class Objective(_Strict):
+class Objective(Strict):
     """What the search minimises."""
 
-    minimise: Literal["cost_per_useful_response"] = _described("cost_per_useful_response", "cost_per_useful_response")
-    useless_response_usd: Money = _described("a number of at least 0", 0.0)
+    minimise: Literal["cost_per_useful_response"] = described("cost_per_useful_response", "cost_per_useful_response")
+    useless_response_usd: Money = described("a number of at least 0", 0.0)
 
 
-class RelativeRate(_Strict):
+class RelativeRate(Strict):
     """A useful rate no more than `margin` below the baseline's."""
 
-    relative_to: Literal["baseline"] = _described("baseline", "baseline")
-    margin: Annotated[Number, Field(ge=-1, le=1)] = _described("a number from -1 to 1", 0.0)
+    relative_to: Literal["baseline"] = described("baseline", "baseline")
+    margin: Annotated[Number, Field(ge=-1, le=1)] = described("a number from -1 to 1", 0.0)
 
 
 def _is_relative(value: Any) -> str:
     return "relative" if isinstance(value, Mapping | RelativeRate) else "absolute"
 
 
-def _is_detailed(value: Any) -> str:
-    return "detailed" if isinstance(value, Mapping) else "named"
-
-
 def _is_number(value: Any) -> str:
     return "number" if isinstance(value, int | float) and not isinstance(value, bool) else "word"
 
 
-class Constraints(_Strict):
+class Constraints(Strict):
     """What must hold, and with which confidence."""
 
-    p95_latency_ms: Positive | None = _described("a number above 0")
+    p95_latency_ms: Positive | None = described("a number above 0")
     useful_rate: (
         Annotated[
             Annotated[Share, Tag("absolute")] | Annotated[RelativeRate, Tag("relative")], Discriminator(_is_relative)
         ]
         | None
-    ) = _described("a number from 0 to 1, or a mapping {relative_to: baseline, margin: a number from -1 to 1}")
-    hallucination_rate: Share | None = _described("a number from 0 to 1")
-    budget_usd_per_day: Positive | None = _described("a number above 0")
-    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = _described("a number of at least 0.5 and below 1", 0.95)
-    holds_over_requests: Count | None = _described("a whole number above 0")
+    ) = described("a number from 0 to 1, or a mapping {relative_to: baseline, margin: a number from -1 to 1}")
+    hallucination_rate: Share | None = described("a number from 0 to 1")
+    budget_usd_per_day: Positive | None = described("a number above 0")
+    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = described("a number of at least 0.5 and below 1", 0.95)
+    holds_over_requests: Count | None = described("a whole number above 0")
     """Coming requests over which the measured value must keep the limit too; by default half as many as certify it."""
 
 
-class AbstainSpec(_Strict):
+class AbstainSpec(Strict):
     """Where a request goes whose most probable intent is less probable than a limit, which may be searched for."""
 
     below_confidence: Annotated[
         Annotated[Share, Tag("number")] | Annotated[Literal["searched"], Tag("word")], Discriminator(_is_number)
-    ] = _described("a number from 0 to 1, or searched", "searched")
+    ] = described("a number from 0 to 1, or searched", "searched")
     model: str = Field(description="the name of a candidate")
 
 
-class Rules(_Strict):
+class Rules(Strict):
     """Fixed rules: intents, modalities, long or doubtful requests that always go to one candidate."""
 
-    intents: dict[str, str] = _described("a mapping of intents to candidates", {})
-    modalities: dict[Modality, str] = _described("a mapping of text, image, audio to candidates", {})
-    long_context: str | None = _described("the name of a candidate")
-    abstain: AbstainSpec | None = _described("a mapping with the keys below_confidence, model")
+    intents: dict[str, str] = described("a mapping of intents to candidates", {})
+    modalities: dict[Modality, str] = described("a mapping of text, image, audio to candidates", {})
+    long_context: str | None = described("the name of a candidate")
+    abstain: AbstainSpec | None = described("a mapping with the keys below_confidence, model")
 
 
-class FallbackSpec(_Strict):
+class FallbackSpec(Strict):
     """Where a request goes when the model it was sent to failed (see `pointsman.policy.Fallback`)."""
 
     model: str = Field(description="the name of a candidate")
-    when: list[str] = _described("a list of intents, text, image, audio, long_context, timeout, error", [])
-    cost_threshold_ms: Positive | None = _described("a number above 0")
+    when: list[str] = described("a list of intents, text, image, audio, long_context, timeout, error", [])
+    cost_threshold_ms: Positive | None = described("a number above 0")
 
 
-class Guards(_Strict):
-    """What the gateway does when things go wrong; carried in the policy."""
-
-    retry_policy: (
-        Annotated[
-            Annotated[Literal["none", "exponential_backoff"], Tag("named")]
-            | Annotated[dict[str, Number], Tag("detailed")],
-            Discriminator(_is_detailed),
-        ]
-        | None
-    ) = _described("none, exponential_backoff, or a mapping of names to numbers")
-    breaker: dict[str, Number] | None = _described("a mapping of names to numbers")
-    budget_usd_per_day: Positive | None = _described("a number above 0")
-    cached_answer: str | None = _described("a text")
-    simpler_model: str | None = _described("the name of a candidate")
-
-
-class RoutingSpec(_Strict):
+class RoutingSpec(Strict):
     """The whole routing spec."""
 
     candidates: Annotated[dict[str, CandidateSpec], Field(min_length=1)] = Field(
         description="a mapping of at least one model name to its prices and limits ({} for none)"
     )
-    baseline: str = _described(f"the name of a candidate, {AS_LOGGED} or {BEST_SINGLE}", BEST_SINGLE)
+    baseline: str = described(f"the name of a candidate, {AS_LOGGED} or {BEST_SINGLE}", BEST_SINGLE)
     safe_model: str = Field(description="the name of a candidate")
-    requests_per_month: Positive | None = _described("a number above 0")
-    objective: Objective = _described("cost_per_useful_response, or a mapping", Objective())
-    constraints: Constraints = _described(None, Constraints())
-    certificate: Certificate = _described("auto, split, cross_fitted, none", "auto")
-    rules: Rules = _described(None, Rules())
-    fallbacks: list[FallbackSpec] | None = _described("a list of mappings, each with a model")
-    long_context_tokens: Count = _described("a whole number above 0", 8000)
-    guards: Guards = _described(None, Guards())
-    modelled: list[str] = _described("a list of columns of the trace table", [])
+    requests_per_month: Positive | None = described("a number above 0")
+    objective: Objective = described("cost_per_useful_response, or a mapping", Objective())
+    constraints: Constraints = described(None, Constraints())
+    certificate: Certificate = described("auto, split, cross_fitted, none", "auto")
+    rules: Rules = described(None, Rules())
+    fallbacks: list[FallbackSpec] | None = described("a list of mappings, each with a model")
+    long_context_tokens: Count = described("a whole number above 0", 8000)
+    guards: Guards = described(None, Guards())
+    modelled: list[str] = described("a list of columns of the trace table", [])
 
     @model_validator(mode="before")
     @classmethod
@@ -270,17 +251,10 @@ def load_spec(path: str | Path) -> RoutingSpec:
     SpecError
         Where the file cannot be read, is no YAML, gives a key twice, or breaks the schema.
     """
-    file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise SpecError(f"{file}: cannot be read: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise SpecError(f"{file}: not UTF-8 text: byte {error.object[error.start]:#04x} at {error.start}") from error
-    document, lines = read_yaml(text, str(file))
+    document, lines = read_file(path, SpecError)
     if document is None:
-        raise SpecError(f"{file}: the file is empty; a mapping with the keys candidates and safe_model is needed")
-    return parse_spec(document, source=str(file), lines=lines)
+        raise SpecError(f"{path}: the file is empty; a mapping with the keys candidates and safe_model is needed")
+    return parse_spec(document, source=str(path), lines=lines)
 
 
 def parse_spec(document: Any, source: str = "spec", lines: Lines | None = None) -> RoutingSpec:
@@ -298,17 +272,7 @@ def parse_spec(document: Any, source: str = "spec", lines: Lines | None = None) 
     short = "routing" in document
     if short:
         document = _from_short_form(document, source, lines)
-    try:
-        return RoutingSpec.model_validate(document)
-    except _MisfitError as error:
-        faults = error.faults
-    except ValidationError as error:
-        faults = list(dict(fault(entry, RoutingSpec) for entry in reversed(error.errors())).items())[::-1]
-    if short:
-        faults = [(_short_path(path), text) for path, text in faults]
-    ordered = sorted(faults, key=lambda fault: line(fault[0], lines))
-    path, text = ordered[0]
-    raise SpecError(f"{source}{at(path, lines)}: {'.'.join(path)} {text}{more(len(faults) - 1)}")
+    return checked(RoutingSpec, document, source, lines, SpecError, shown=_short_path if short else tuple)
 
 
 _SHORT_FORM = ("default_model", "fallbacks", "retry_policy")

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
-from pointsman.costs import Price
 from pointsman.encoders import TransformerEncoder, cached_encode
 from pointsman.outcomes import Outcomes, outcomes_of
+from pointsman.pricing.price_files import read_prices
 from pointsman.slices import prompt_folds
 from pointsman.traces import read_traces
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from pointsman.costs import Price
 
 __all__ = ["OutcomeSet", "RememberingEncoder", "Split", "read_set", "splits"]
 
@@ -89,11 +90,8 @@ class Split:
 
 def read_set(folder: Path, encoder: RememberingEncoder, cache: Path | None) -> OutcomeSet:
     """Read ``traces.parquet`` and ``candidates.csv`` of a folder and embed the prompts, which the encoder remembers."""
-    listed = pd.read_csv(folder / "candidates.csv").set_index("model")
-    prices = {
-        str(model): Price(float(row["input_usd_per_mtok"]), float(row["output_usd_per_mtok"]))
-        for model, row in listed.iterrows()
-    }
+    table = read_prices(folder / "candidates.csv")
+    prices = table.candidates(table.models)
     outcomes = outcomes_of(read_traces(folder / "traces.parquet").rows, prices)
     outcomes = outcomes.take(outcomes.complete)
     order = np.argsort(outcomes.cost_usd.mean(axis=0), kind="stable")

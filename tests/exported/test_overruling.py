@@ -129,7 +129,8 @@ def test_what_training_measured_stays_the_measure(bundle: Path, tiny_bundle: Pat
         ({"safe_model": "huge"}, "safe_model is 'huge'; allowed: small, medium, large"),
         ({"fallbacks.9.model": "small"}, "fallbacks.9.model is not there: '9' is no position in a list of 3"),
         ({"fallbacks.first": "small"}, "'first' is no position in a list of 3"),
-        ({"guards.limit": float("nan")}, "cannot be written"),
+        ({"guards.limit": 1}, "guards has the unknown key 'limit'"),
+        ({"guards.lease_ms": float("nan")}, "guards.lease_ms is nan; a number from 1 to"),
         ({"rule.trust": 0.7}, "nothing is changed: the policy says so already"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pointsman.costs import Price, full_cost_usd
+from pointsman.costs import RATES, TOKENS, Price, full_cost_usd, tokens_usd
 from pointsman.errors import TraceError
 from pointsman.traces import validate_traces
 
@@ -26,6 +26,49 @@ def test_a_given_cost_wins_over_tokens_and_price() -> None:
 
 def test_else_tokens_times_price_per_million() -> None:
     assert full_cost_usd(rows({"input_tokens": 1_000_000, "output_tokens": 100_000}), PRICE).tolist() == [3.0]
+
+
+ALL = {
+    "input_tokens": 1_000_000,
+    "output_tokens": 800_000,
+    "cached_input_tokens": 500_000,
+    "cache_write_tokens": 250_000,
+    "reasoning_tokens": 200_000,
+}
+
+
+@pytest.mark.parametrize(
+    ("price", "usd"),
+    [
+        (Price(2.0, 10.0, 0.5, 4.0, 20.0), 0.25 * 2 + 0.5 * 0.5 + 0.25 * 4 + 0.6 * 10 + 0.2 * 20),
+        (Price(2.0, 10.0, cached_input_usd_per_mtok=0.0), 0.5 * 2 + 8),
+        (Price(2.0, 10.0), 10.0),  # without their own rates they cost what the others do
+    ],
+)
+def test_cached_written_and_reasoning_tokens_have_their_own_rate(price: Price, usd: float) -> None:
+    assert full_cost_usd(rows(ALL), {"m": price}).tolist() == pytest.approx([usd])
+
+
+def test_a_part_larger_than_its_whole_leaves_no_rest() -> None:
+    price = Price(2.0, 10.0, 0.5, 4.0, 20.0)
+    table = rows(
+        {"input_tokens": 100, "cached_input_tokens": 1_000_000, "output_tokens": 9, "reasoning_tokens": 1_000_000}
+    )
+    assert full_cost_usd(table, {"m": price}).tolist() == [20.5]
+
+
+def test_tokens_cost_nothing_known_without_a_rate_or_a_count() -> None:
+    tokens = np.array([[1e6, 1e6, np.nan, np.nan, np.nan], [np.nan, 1e6, 1e6, 0, 0], [1e6, np.nan, 0, 0, 0]])
+    assert tokens_usd(tokens, np.array(Price(2.0, 10.0).rates)).tolist() == pytest.approx(
+        [12.0, np.nan, np.nan], nan_ok=True
+    )
+    assert np.isnan(tokens_usd(tokens, np.array(Price(2.0).rates))).all()
+    assert tokens_usd(np.empty((0, 5)), np.empty((0, 5))).shape == (0,)
+
+
+def test_tokens_and_rates_stand_in_one_order() -> None:
+    assert tuple(vars(Price())) == RATES
+    assert [one.removesuffix("_tokens") for one in TOKENS] == [one.removesuffix("_usd_per_mtok") for one in RATES]
 
 
 def test_retries_retrieval_and_connectors_are_added() -> None:

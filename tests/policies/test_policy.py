@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import pointsman.policy
 from pointsman.errors import BundleError
+from pointsman.guards.settings import Budget, GuardSettings, Retry
 from pointsman.policy import Candidate, Expected, Fallback, Policy, Text
 from pointsman.rules import Abstain, LadderRule, Rule, ValueRule
 
@@ -39,7 +40,7 @@ def policy(rule: Rule) -> Policy:
         pinned_modalities={"image": "größer"},
         fallbacks=(Fallback("größer", ("chat", "timeout"), 200.0), Fallback("small")),
         long_context_tokens=4_000,
-        guards={"retry_policy": "exponential_backoff", "budget": {"usd_per_day": 20}},
+        guards=GuardSettings(Retry(max_retries=3), budget=Budget(usd_per_day=20.0), simpler_model="small"),
         text=Text(100, 50),
         evidence={"useful_rate": [0.8, 0.78, 0.82], "note": "@cost_usd@\nline"},
     )
@@ -192,6 +193,9 @@ def test_any_text_is_a_policy_or_a_bundle_error(text: str) -> None:
         ({"intents": ["chat", "chat"]}, "intents names 'chat' twice"),
         ({"intents": []}, "at least one intent"),
         ({"guards": []}, r"guards is \[\]; an object is needed"),
+        ({"guards": {"retries": 3}}, "guards has the unknown key 'retries'; allowed: retry, breaker, budget"),
+        ({"guards": {"simpler_model": "tiny"}}, "guards.simpler_model is 'tiny'; allowed: small, größer or null"),
+        ({"guards": {"retry": {"max_retries": 1.5}}}, "guards.retry.max_retries is 1.5; a whole number from 0 to 20"),
     ],
 )
 def test_what_is_wrong_is_named(change: dict[str, Any], message: str) -> None:

@@ -148,7 +148,10 @@ def test_the_objective_may_be_its_name(tmp_path: Path) -> None:
 
 
 RELATIVE = "a number from 0 to 1, or a mapping {relative_to: baseline, margin: a number from -1 to 1}"
-RETRY = "none, exponential_backoff, or a mapping of names to numbers"
+RETRY = (
+    "none, exponential_backoff, or a mapping with the keys max_retries, base_ms, cap_ms, budget_share, budget_floor, "
+    "window_s, failures"
+)
 POSITIVE = "a number above 0"
 
 
@@ -186,8 +189,26 @@ POSITIVE = "a number above 0"
         ),
         ("objective: cheap", "objective.minimise is 'cheap'; allowed: cost_per_useful_response"),
         ("guards: {retry_policy: linear}", f"guards.retry_policy is 'linear'; allowed: {RETRY}"),
-        ("guards: {retry_policy: {attempts: two}}", "guards.retry_policy.attempts is 'two'; allowed: a number"),
-        ("guards: {breaker: {failures: true}}", "guards.breaker.failures is true; allowed: a number"),
+        (
+            "guards: {retry_policy: {max_retries: two}}",
+            "guards.retry_policy.max_retries is 'two'; allowed: a whole number from 0 to 20",
+        ),
+        (
+            "guards: {retry_policy: {max_retry: 2}}",
+            (
+                "guards.retry_policy.max_retry is an unknown key (did you mean max_retries?); allowed: max_retries, "
+                "base_ms, cap_ms, budget_share, budget_floor, window_s, failures"
+            ),
+        ),
+        (
+            "guards: {breaker: {error_rate: true}}",
+            "guards.breaker.error_rate is true; allowed: a number from 0.01 to 1",
+        ),
+        (
+            "guards: {budget: {usd_per_hour: 0}}",
+            "guards.budget.usd_per_hour is 0; allowed: a number from 0.000001 to 1000000000000",
+        ),
+        ("guards: {exploration_share: 2}", "guards.exploration_share is 2; allowed: a number from 0 to 1"),
         ("modelled: [1]", "modelled.0 is 1; allowed: a text: put it in quotes"),
         ("fallbacks: small", "fallbacks is 'small'; allowed: a list of mappings, each with a model"),
         (
@@ -206,8 +227,8 @@ POSITIVE = "a number above 0"
         (
             "guards:",
             (
-                "guards is nothing; allowed: a mapping with the keys retry_policy, breaker, budget_usd_per_day, "
-                "cached_answer, simpler_model, or {} for none of them"
+                "guards is nothing; allowed: a mapping with the keys retry_policy, breaker, budget, "
+                "budget_usd_per_day, cached_answer, simpler_model, exploration_share, lease_ms, or {} for none of them"
             ),
         ),
         (
@@ -479,7 +500,7 @@ def test_a_spec_written_as_yaml_is_read_back_the_same(
             "abstain": {"below_confidence": data.draw(st.floats(0, 1) | st.just("searched")), "model": data.draw(pick)},
         },
         "fallbacks": [{"model": data.draw(pick), "when": [data.draw(NAME)]}],
-        "guards": {"retry_policy": data.draw(st.sampled_from(["none", {"attempts": 2.0}]))},
+        "guards": {"retry_policy": data.draw(st.sampled_from(["none", {"max_retries": 2}]))},
         "modelled": data.draw(st.lists(NAME, max_size=2)),
     }
     spec = parse_spec(document)

@@ -87,6 +87,14 @@ def test_a_price_list_chooses_the_candidates_and_prices_their_tokens(tmp_path: P
     assert spec.safe_model == "a"  # dearer by the token, cheaper by the answer
 
 
+def test_the_latest_rates_of_a_price_table_become_the_candidates(tmp_path: Path) -> None:
+    head = HEADER.strip() + ",cached_input_usd_per_mtok,valid_from\n"
+    text = head + "cheap,3,4,1,2026-06-01\ncheap,1,2,,2026-01-01\n"
+    spec = starter_spec(rows({"openai/cheap": {}}), price_list(tmp_path, text))
+    rates = {"input_usd_per_mtok": 3, "output_usd_per_mtok": 4, "cached_input_usd_per_mtok": 1}
+    assert spec.candidates["openai/cheap"].model_dump(exclude_unset=True) == rates
+
+
 def test_names_in_a_price_list_are_texts_and_blank_prices_none(tmp_path: Path) -> None:
     table = rows({"1.50": {}, "NA": {}})
     spec = starter_spec(table, price_list(tmp_path, HEADER + "1.50,,\nNA, 1 ,2\n"))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -71,9 +71,9 @@ def draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec:
     """
     limit_ms = spec.constraints.p95_latency_ms
     learned = expectations(learn, labels, crossed.heads.table, crossed.reading, crossed.folds, limit_ms)
-    candidates = []
+    candidates, names = [], {field.name for field in fields(Candidate)}
     for model in learn.models:
-        one = spec.candidates[model].model_dump()
+        one = spec.candidates[model].model_dump(include=names)
         candidates.append(Candidate(name=model, **{**one, "modalities": tuple(one["modalities"])}))
     policy = Policy(
         intents=labels.names,
@@ -86,7 +86,7 @@ def draft_policy(learn: Outcomes, labels: IntentLabels, crossed: CrossFit, spec:
         fallbacks=_fallbacks(learn, spec),
         long_context_tokens=spec.long_context_tokens,
         long_context=spec.rules.long_context,
-        guards=spec.guards.model_dump(exclude_none=True),
+        guards=spec.guards.settings,
         text=Text(clip.head, clip.tail),
     )
     return Draft(policy, learned)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointsman.costs import Price
+from pointsman.costs import RATES, Price
 from pointsman.errors import SpecError, TraceError
 from pointsman.estimated import usable
 from pointsman.outcomes import Outcomes, outcomes_of, request_hashes
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pointsman.spec import RoutingSpec
     from pointsman.traces import TraceTable
 
-__all__ = ["check_names", "known_outcomes", "unseen"]
+__all__ = ["check_names", "known_outcomes", "own_prices", "unseen"]
 
 
 def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_REQUESTS) -> Outcomes:
@@ -35,7 +35,7 @@ def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_RE
     SpecError
         Where a constraint needs a column that the traces do not have.
     """
-    prices = {name: Price(one.input_usd_per_mtok, one.output_usd_per_mtok) for name, one in spec.candidates.items()}
+    prices = own_prices(spec)
     timeouts = {name: one.timeout_ms for name, one in spec.candidates.items() if one.timeout_ms is not None}
     outcomes = outcomes_of(traces.rows, prices, timeouts)
     if not np.isfinite(outcomes.useful).any():
@@ -50,6 +50,11 @@ def known_outcomes(traces: TraceTable, spec: RoutingSpec, at_least: int = MIN_RE
     if spec.constraints.hallucination_rate is not None and not np.isfinite(outcomes.hallucinated).any():
         raise SpecError("constraints.hallucination_rate is set, but the traces have no column hallucinated")
     return outcomes
+
+
+def own_prices(spec: RoutingSpec) -> dict[str, Price]:
+    """Return the prices of the spec's candidates; a rate that is not given is None."""
+    return {name: Price(*(getattr(one, rate) for rate in RATES)) for name, one in spec.candidates.items()}
 
 
 def check_names(spec: RoutingSpec, intents: Sequence[str]) -> None:

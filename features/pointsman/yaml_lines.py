@@ -1,4 +1,4 @@
-"""YAML as the spec reads and writes it: plain values of YAML 1.2, keys as texts, the line of each key, no key twice."""
+"""YAML as settings are written: plain values of YAML 1.2, keys as texts, the line of each key, no key twice."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from pointsman.errors import SpecError
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from pointsman.errors import PointsmanError
 
 __all__ = ["Key", "Lines", "read_yaml", "write_yaml"]
 
@@ -20,26 +20,34 @@ Lines = Mapping[Key, int]
 """The line of each key, counted from 1."""
 
 
-def read_yaml(text: str, source: str) -> tuple[Any, Lines]:
+def read_yaml(text: str, source: str, error: type[PointsmanError]) -> tuple[Any, Lines]:
     """Return the document of a YAML text (None where it is empty) and the line of each of its keys.
+
+    Parameters
+    ----------
+    text : str
+    source : str
+        Named in errors.
+    error : type
+        What is raised.
 
     Raises
     ------
-    SpecError
-        Where the text is no YAML, or gives a key twice.
+    PointsmanError
+        Of that type, where the text is no YAML, or gives a key twice.
     """
     loader = None
     try:
         loader = _Loader(text)
         node = loader.get_single_node()
-        lines = dict(_lines(node, source))
+        lines = dict(_lines(node, source, error))
         return None if node is None else loader.construct_document(node), lines
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+    except yaml.MarkedYAMLError as caught:
+        mark = caught.problem_mark or caught.context_mark
         at = f", line {mark.line + 1}" if mark else ""
-        raise SpecError(f"{source}{at}: not YAML: {error.problem or error.context}") from error
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise SpecError(f"{source}: not YAML: {' '.join(str(error).split())}") from error
+        raise error(f"{source}{at}: not YAML: {caught.problem or caught.context}") from caught
+    except (yaml.YAMLError, ValueError, RecursionError) as caught:
+        raise error(f"{source}: not YAML: {' '.join(str(caught).split())}") from caught
     finally:
         if loader is not None:
             loader.dispose()
@@ -51,7 +59,7 @@ def write_yaml(document: Any) -> str:
 
 
 def _lines(
-    node: yaml.Node | None, source: str, path: Key = (), around: tuple[int, ...] = ()
+    node: yaml.Node | None, source: str, error: type[PointsmanError], path: Key = (), around: tuple[int, ...] = ()
 ) -> Iterator[tuple[Key, int]]:
     """Give each key's path and line, counted from 1; refuse a key given twice."""
     if node is None or id(node) in around:
@@ -63,16 +71,16 @@ def _lines(
             name, line = str(key.value), key.start_mark.line + 1
             if name in seen:
                 said = ".".join((*path, name))
-                raise SpecError(
+                raise error(
                     f"{source}, line {line}: {said} is given twice (first on line {seen[name]}); once is allowed"
                 )
             seen[name] = line
             yield (*path, name), line
-            yield from _lines(value, source, (*path, name), around)
+            yield from _lines(value, source, error, (*path, name), around)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(node.value):
             yield (*path, str(index)), value.start_mark.line + 1
-            yield from _lines(value, source, (*path, str(index)), around)
+            yield from _lines(value, source, error, (*path, str(index)), around)
 
 
 class _Loader(yaml.SafeLoader):

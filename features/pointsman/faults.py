@@ -1,4 +1,4 @@
-"""What is wrong with a spec, in words of our own: the key, the bad value, what is allowed, the line."""
+"""What is wrong with a document of settings, in words of our own: the key, the bad value, what is allowed, the line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import types
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, Tag
+from pydantic.fields import FieldInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from pointsman.spec_yaml import Key, Lines
+    from pointsman.yaml_lines import Key, Lines
 
 __all__ = ["at", "fault", "line", "more", "near", "said"]
 
@@ -26,7 +27,7 @@ def fault(entry: Any, root: type[BaseModel]) -> tuple[Key, str]:
     path, description = _described_at(loc[:-1] if bad_key else loc, root)
     if entry["type"] == "extra_forbidden" or bad_key:
         allowed = _keys_at(path[:-1], root)
-        return path, f"is an unknown key{near(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+        return path, f"is an unknown key{near(path[-1], allowed)}; allowed: {', '.join(allowed) or 'none'}"
     if entry["type"] == "missing":
         return path, f"is missing; allowed: {description}"
     quote = ": put it in quotes" if entry["type"] == "string_type" and isinstance(entry["input"], float | int) else ""
@@ -78,7 +79,7 @@ def _described_at(loc: list[str], root: type[BaseModel]) -> tuple[Key, str]:
         kind = _unwrapped(kind)
         path.append(part)
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            field = kind.model_fields.get(part)
+            field = _fields(kind).get(part)
             kind = field.annotation if field else None
             description = (field.description if field else None) or _words(kind)
         elif get_origin(kind) in {dict, list}:
@@ -92,14 +93,19 @@ def _keys_at(path: Key, root: type[BaseModel]) -> list[str]:
     kind: Any = root
     for part in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[part].annotation
+            kind = _fields(kind)[part].annotation
         else:
             kind = get_args(kind)[-1]
         branches = [one for one in _branches(kind).values() if isinstance(one, type) and issubclass(one, BaseModel)]
         kind = branches[0] if branches else _unwrapped(kind)
     if get_origin(kind) is dict:
         return list(get_args(get_args(kind)[0]))
-    return list(kind.model_fields)
+    return list(_fields(kind))
+
+
+def _fields(kind: type[BaseModel]) -> dict[str, FieldInfo]:
+    """Return the fields of a model by the keys that are written."""
+    return {field.alias or name: field for name, field in kind.model_fields.items()}
 
 
 def _branches(kind: Any) -> dict[str, Any]:
@@ -122,10 +128,14 @@ def _unwrapped(kind: Any) -> Any:
 
 def _words(kind: Any) -> str:
     """Say what an entry of a list or a value of a mapping may be."""
+    notes = get_args(kind)[1:] if get_origin(kind) is Annotated else ()
+    told = [note.description for note in notes if isinstance(note, FieldInfo) and note.description]
+    if told:
+        return str(told[0])
     kind = _unwrapped(kind)
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         optional = not any(field.is_required() for field in kind.model_fields.values())
-        return f"a mapping with the keys {', '.join(kind.model_fields)}{', or {} for none of them' * optional}"
+        return f"a mapping with the keys {', '.join(_fields(kind))}{', or {} for none of them' * optional}"
     if get_origin(kind) is Literal:
         return ", ".join(map(str, get_args(kind)))
     return "a number" if kind is float else "a text"
