@@ -1,0 +1,3 @@
+"""Redaction: what must not be kept is replaced in texts."""
+
+from __future__ import annotations
