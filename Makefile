@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week clean
+.PHONY: quickstart test check lint types table resplits peers week formats ingest-speed clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -33,6 +33,13 @@ peers: $(VENV)/.dev
 
 week: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/sample_week.py --readme README.md --picture notebooks/images/sample_week.png
+
+# The tables of features/INGEST.md: which columns each format gives; how fast a million and ten million rows are read.
+formats: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/formats_table.py --page features/INGEST.md
+
+ingest-speed: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 10000000 --kinds parquet jsonl --page features/INGEST.md
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -17,14 +17,30 @@ import pandera.pandas as pa
 
 from pointsman.columns import COLUMNS, LINE, REASON, SOURCE_ROW, Column, absent, coerced, given, said
 from pointsman.errors import TraceError
-from pointsman.trace_files import READERS, refuse_disguise
+from pointsman.trace_files import READERS, refuse_disguise, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Collection, Sequence
 
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "Column", "TraceTable", "fingerprint", "read_traces", "validate_traces"]
+__all__ = [
+    "COLUMNS",
+    "ORDER",
+    "Column",
+    "Fingerprint",
+    "TraceTable",
+    "as_json",
+    "check_columns",
+    "checked_rows",
+    "contradictions",
+    "fingerprint",
+    "read_traces",
+    "validate_traces",
+]
+
+ORDER = ["timestamp", "request_id", "model"]
+"""What a trace table is sorted by."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,9 @@ class TraceTable:
             return None
         names = [str(name) for name in self.quarantine.columns]
         cells = [self.quarantine[name].astype(object).tolist() for name in names]
-        lines = (json.dumps({n: _json(v) for n, v in zip(names, row, strict=True)}) for row in zip(*cells, strict=True))
+        lines = (
+            json.dumps({n: as_json(v) for n, v in zip(names, row, strict=True)}) for row in zip(*cells, strict=True)
+        )
 
         def put(file: Path) -> None:
             with file.open("w", encoding="utf-8") as out:
@@ -76,7 +94,7 @@ class TraceTable:
             try:
                 arrow.array(rows[name], from_pandas=True)
             except (arrow.ArrowException, UnicodeError, ValueError, TypeError, OverflowError):
-                rows[name] = [json.dumps(_json(value)) for value in rows[name].astype(object)]
+                rows[name] = [json.dumps(as_json(value)) for value in rows[name].astype(object)]
         return _write(Path(path), lambda file: rows.to_parquet(file, index=False))
 
 
@@ -96,12 +114,11 @@ def read_traces(path: str | Path) -> TraceTable:
         raise TraceError(f"{file}: is a folder; a {', '.join(READERS)} file is needed")
     if not file.is_file():
         raise TraceError(f"{file}: no such file; a trace table (.parquet, .jsonl or .csv) is needed")
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
+    if file.suffix.lower() not in READERS:
         raise TraceError(f"{file}: cannot tell the format from {file.suffix!r}; allowed: {', '.join(READERS)}")
     try:
         refuse_disguise(file)
-        frame, broken = reader(file)
+        frame, broken = whole_file(file)
     except Exception as error:  # pyarrow raises a dozen unrelated kinds on a damaged file
         if isinstance(error, TraceError | MemoryError):
             raise
@@ -139,24 +156,14 @@ def validate_traces(frame: pd.DataFrame, source: str = "traces", broken: pd.Data
         table = TraceTable(pd.DataFrame(columns=list(COLUMNS)), broken.reset_index(drop=True), len(broken))
         raise _none_usable(table, source)
     if len(raw.columns):
-        _check_columns(raw, source)
+        check_columns(list(raw.columns), source)
     if raw.empty:
         raise TraceError(f"{source}: the table is empty; at least one usable row is needed")
-    columns = {name: coerced(raw[name], column) for name, column in COLUMNS.items() if name in raw}
-    filled = {name: absent(len(raw), column) for name, column in COLUMNS.items() if name not in raw}
-    extra = {name: raw[name] for name in raw.columns if name not in COLUMNS}
-    typed = columns | filled
-    rows = pd.DataFrame({**{name: typed[name] for name in COLUMNS}, **extra}, copy=False)
-    verdicts = _Verdicts(len(raw))
-    outside = _outside(rows[list(columns)])
-    for name, values in columns.items():
-        rule, missing = f"{name}: must be {COLUMNS[name].rule()}", values.isna().to_numpy(dtype=bool)
-        unfit = missing if COLUMNS[name].required else missing & given(raw[name], missing)
-        verdicts.put_aside(unfit | outside.get(name, False), rule, raw[name])
+    rows, verdicts = _typed(raw)
     _put_aside_contradictions(rows, verdicts)
     usable = verdicts.usable
     table = TraceTable(
-        rows=rows[usable].sort_values(["timestamp", "request_id", "model"], kind="stable", ignore_index=True),
+        rows=rows[usable].sort_values(ORDER, kind="stable", ignore_index=True),
         quarantine=_quarantine(raw[~usable], numbers[~usable], verdicts.reasons[~usable], broken),
         rows_in=len(raw) + len(broken),
     )
@@ -165,14 +172,73 @@ def validate_traces(frame: pd.DataFrame, source: str = "traces", broken: pd.Data
     return table
 
 
+def checked_rows(frame: pd.DataFrame, later: Collection[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Check each row of a part of a table by itself: the usable rows, typed, and those put aside (see `TraceTable`).
+
+    The rows keep their order and gain the column ``source_row``; a required column that the part lacks is missing on
+    all of its rows. Columns named in `later` may be missing: something else will tell them.
+    """
+    raw, numbers = _flat(frame)
+    rows, verdicts = _typed(raw, later)
+    usable = verdicts.usable
+    aside = _quarantine(raw[~usable], numbers[~usable], verdicts.reasons[~usable], pd.DataFrame())
+    return rows[usable].assign(**{SOURCE_ROW: numbers[usable]}).reset_index(drop=True), aside
+
+
+def contradictions(rows: pd.DataFrame) -> NDArray[np.object_]:
+    """Return, (n,), why each checked row contradicts an earlier row of its request; "" where it does not."""
+    verdicts = _Verdicts(len(rows))
+    _put_aside_contradictions(rows, verdicts)
+    return verdicts.reasons
+
+
+def _typed(raw: pd.DataFrame, later: Collection[str] = ()) -> tuple[pd.DataFrame, _Verdicts]:
+    """Return every row with the contract's columns in their types, and the verdict on each."""
+    columns = {name: coerced(raw[name], column) for name, column in COLUMNS.items() if name in raw}
+    filled = {name: absent(len(raw), column) for name, column in COLUMNS.items() if name not in raw}
+    extra = {name: raw[name] for name in raw.columns if name not in COLUMNS}
+    typed = columns | filled
+    rows = pd.DataFrame({**{name: typed[name] for name in COLUMNS}, **extra}, copy=False)
+    verdicts = _Verdicts(len(raw))
+    outside = _outside(rows[list(columns)])
+    for name, column in COLUMNS.items():
+        required = column.required and name not in later
+        if name not in raw and not required:
+            continue
+        came = raw[name] if name in raw else rows[name]
+        rule, missing = f"{name}: must be {column.rule()}", rows[name].isna().to_numpy(dtype=bool)
+        unfit = missing if required else missing & given(came, missing)
+        verdicts.put_aside(unfit | outside.get(name, False), rule, came)
+    return rows, verdicts
+
+
+class Fingerprint:
+    """A SHA-256 over the contract's columns of a validated table, in any number of parts."""
+
+    def __init__(self) -> None:
+        self._digests = {name: (hashlib.sha256(), hashlib.sha256()) for name in COLUMNS}
+
+    def update(self, rows: pd.DataFrame) -> None:
+        """Take the next rows."""
+        for name, (values, gaps) in self._digests.items():
+            missing = rows[name].isna().to_numpy(dtype=bool)
+            hashed = pd.util.hash_pandas_object(rows[name], index=False).to_numpy(dtype="<u8")
+            values.update(np.where(missing, 0, hashed).tobytes())
+            gaps.update(missing.tobytes())
+
+    def hexdigest(self) -> str:
+        """Return the fingerprint of all rows so far, order included."""
+        whole = hashlib.sha256()
+        for name, (values, gaps) in self._digests.items():
+            whole.update(name.encode() + values.digest() + gaps.digest())
+        return whole.hexdigest()
+
+
 def fingerprint(rows: pd.DataFrame) -> str:
     """Return a hex SHA-256 over the contract's columns of a validated table (order of rows included)."""
-    digest = hashlib.sha256()
-    for name in COLUMNS:
-        missing = rows[name].isna().to_numpy(dtype=bool)
-        hashed = pd.util.hash_pandas_object(rows[name], index=False).to_numpy(dtype="<u8")
-        digest.update(name.encode() + np.where(missing, 0, hashed).tobytes() + np.packbits(missing).tobytes())
-    return digest.hexdigest()
+    whole = Fingerprint()
+    whole.update(rows)
+    return whole.hexdigest()
 
 
 class _Verdicts:
@@ -230,14 +296,15 @@ def _flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int64]]:
     return raw, numbers
 
 
-def _check_columns(raw: pd.DataFrame, source: str) -> None:
-    repeated = [name for name, count in Counter(raw.columns).items() if count > 1]
+def check_columns(columns: Sequence[str], source: str) -> None:
+    """Raise TraceError where a required column is missing or a column stands twice."""
+    repeated = [name for name, count in Counter(columns).items() if count > 1]
     if repeated:
         raise TraceError(f"{source}: column {', '.join(map(repr, repeated))} stands there twice; once is allowed")
-    missing = [name for name, column in COLUMNS.items() if column.required and name not in raw]
+    missing = [name for name, column in COLUMNS.items() if column.required and name not in columns]
     if missing:
-        have = ", ".join(raw.columns[:12]) or "none"
-        more = f" and {len(raw.columns) - 12} more" if len(raw.columns) > 12 else ""
+        have = ", ".join(columns[:12]) or "none"
+        more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
         s = "s" * (len(missing) > 1)
         raise TraceError(f"{source}: missing column{s} {', '.join(missing)}; it has {have}{more}")
 
@@ -281,20 +348,20 @@ def _write(file: Path, put: Callable[[Path], Any]) -> Path:
     return file
 
 
-def _json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
     """Return a cell as a JSON value that loses nothing a person would miss."""
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, np.ndarray | np.generic):
-        return _json(value.tolist())
+        return as_json(value.tolist())
     if isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
         return None if value != value else value if np.isfinite(value) else str(value)
     if isinstance(value, dict):
-        return {str(key): _json(one) for key, one in value.items()}
+        return {str(key): as_json(one) for key, one in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_json(one) for one in value]
+        return [as_json(one) for one in value]
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value.isoformat() if isinstance(value, date) else str(value)

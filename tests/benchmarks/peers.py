@@ -35,6 +35,7 @@ import numpy as np
 from frontier import Path, Reference, area, knob, measures, trade_off
 from numpy.typing import NDArray
 from outcome_sets import OutcomeSet, RememberingEncoder, Split, read_set, splits
+from pages import rewrite
 from peer_tables import render
 from peers_of_pointsman import PEERS, intents
 from pointsman_row import learn, route, routing_spec, trust_of, value_path
@@ -43,9 +44,6 @@ from pointsman.fit import FitOptions
 from pointsman.labels import intent_labels
 
 MARGINS = (0.01, 0.0)
-MARK = "<!-- peers: written by tests/benchmarks/peers.py -->"
-END = "<!-- end of peers -->"
-
 Floats = NDArray[np.floating[Any]]
 
 
@@ -86,9 +84,7 @@ def main() -> None:
     text = render({name: found[name][: args.splits] for name in names}, MARGINS)
     sys.stdout.write(text)
     if args.readme:
-        before, _, rest = args.readme.read_text(encoding="utf-8").partition(MARK)
-        after = rest.partition(END)[2]
-        args.readme.write_text(f"{before}{MARK}\n{text}{END}{after}", encoding="utf-8")
+        rewrite(args.readme, "peers", "tests/benchmarks/peers.py", text)
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pages import rewrite
 
 from pointsman.tables import markdown, metric_table, usd
 
-MARK = "<!-- real outcomes: written by tests/benchmarks/real_outcomes.py -->"
-END = "<!-- end of real outcomes -->"
 MODELLED = {"mmlu_two_models": ["latency_ms", "output_tokens"], "mixed_nine_models": ["latency_ms", "output_tokens"]}
 
 
@@ -46,9 +45,7 @@ def main() -> None:
     text = render(reports)
     sys.stdout.write(text)
     if args.readme:
-        before, _, rest = args.readme.read_text(encoding="utf-8").partition(MARK)
-        after = rest.partition(END)[2]
-        args.readme.write_text(f"{before}{MARK}\n{text}{END}{after}", encoding="utf-8")
+        rewrite(args.readme, "real outcomes", "tests/benchmarks/real_outcomes.py", text)
 
 
 def measure(source: Path, work: Path, cache: Path, trials: int) -> dict[str, Any]:

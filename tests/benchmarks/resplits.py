@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from outcome_sets import RememberingEncoder, read_set
+from pages import rewrite
 from scipy.stats import binomtest
 
 from pointsman.classifier import Features, cross_fit
@@ -46,8 +47,6 @@ if TYPE_CHECKING:
     from pointsman.rules import Rule
     from pointsman.tried import Tried
 
-MARK = "<!-- resplits: written by tests/benchmarks/resplits.py -->"
-END = "<!-- end of resplits -->"
 WAYS = ("certified", "bound", "hope")
 
 
@@ -169,8 +168,7 @@ def main() -> None:
     if args.json:
         args.json.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
     if args.readme:
-        before, _, rest = args.readme.read_text(encoding="utf-8").partition(MARK)
-        args.readme.write_text(f"{before}{MARK}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+        rewrite(args.readme, "resplits", "tests/benchmarks/resplits.py", text)
 
 
 def render(runs: dict[str, list[dict[str, Any]]], margin: float) -> str:

@@ -14,10 +14,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from pointsman.tables import metric_table
+from pages import rewrite
 
-MARK = "<!-- sample week: written by tests/benchmarks/sample_week.py -->"
-END = "<!-- end of sample week -->"
+from pointsman.tables import metric_table
 
 
 def main() -> None:
@@ -40,8 +39,7 @@ def main() -> None:
     text = f"\n> {report['verdict']}\n\n{metric_table(report)}\n\n"
     sys.stdout.write(f"{text}{seconds:.0f} s\n")
     if args.readme:
-        before, _, rest = args.readme.read_text(encoding="utf-8").partition(MARK)
-        args.readme.write_text(f"{before}{MARK}\n{text}{END}{rest.partition(END)[2]}", encoding="utf-8")
+        rewrite(args.readme, "sample week", "tests/benchmarks/sample_week.py", text)
 
 
 if __name__ == "__main__":

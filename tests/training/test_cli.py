@@ -154,14 +154,17 @@ def test_ingest_counts_add_up(place: Path, traces: pd.DataFrame, capsys: pytest.
         main(["ingest", str(place / "t.jsonl"), "--out", str(place / "o.parquet"), "--json", str(place / "c.json")])
         == 0
     )
-    counts = json.loads((place / "c.json").read_text())
-    assert (counts["rows_in"], counts["kept"], counts["put_aside"]) == (800, 798, 2)
+    report = json.loads((place / "c.json").read_text())
+    intake = report["intake"]
+    assert (intake["records"], intake["rows_in"], intake["kept"], sum(intake["aside"].values())) == (800, 800, 798, 2)
+    assert report["rows"] == 798
     assert len(pd.read_parquet(place / "o.parquet")) == 798
     assert sorted(json.loads(row)["source_row"] for row in (place / "o.quarantine.jsonl").read_text().splitlines()) == [
         3,
         6,
     ]
-    assert "798 kept" in capsys.readouterr().out
+    assert "798 rows in" in capsys.readouterr().out
+    assert "798" in (place / "o.report.html").read_text()
 
 
 def test_spec_starts_from_traces_and_prices(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
