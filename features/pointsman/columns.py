@@ -184,10 +184,10 @@ def _numbers(values: pd.Series, unit: bool) -> NDArray[np.float64]:
     numeric = pd.api.types.is_numeric_dtype(values.dtype) and values.dtype.kind in "iufb"
     if numeric and (unit or values.dtype.kind != "b"):
         return values.to_numpy(dtype=np.float64, na_value=np.nan)
-    if pd.api.types.infer_dtype(values, skipna=False) in {"integer", "floating", "mixed-integer-float"}:
+    if pd.api.types.infer_dtype(values, skipna=True) in {"integer", "floating", "mixed-integer-float"}:
         try:
-            return values.to_numpy(dtype=np.float64)
-        except OverflowError:
+            return values.to_numpy(dtype=np.float64, na_value=np.nan)
+        except (OverflowError, TypeError):
             pass
     return np.array([_number(value, unit) for value in values.astype(object).tolist()], dtype=np.float64)
 

@@ -21,7 +21,7 @@ from pointsman.readers import (
     vllm_sr,
 )
 from pointsman.readers.reader import SpanReader, TableReader
-from pointsman.traces import check_columns
+from pointsman.row_checks import check_columns
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

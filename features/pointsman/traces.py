@@ -2,42 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from dataclasses import dataclass
 from datetime import date
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-import pandera.pandas as pa
 
-from pointsman.columns import COLUMNS, LINE, REASON, SOURCE_ROW, Column, absent, coerced, given, said
+from pointsman.columns import COLUMNS, REASON, SOURCE_ROW, Column
 from pointsman.errors import TraceError
+from pointsman.row_checks import check_columns, flat, put_aside_contradictions, quarantined, typed
 from pointsman.trace_files import READERS, refuse_disguise, whole_file
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable
 
-    from numpy.typing import NDArray
-
-__all__ = [
-    "COLUMNS",
-    "ORDER",
-    "Column",
-    "Fingerprint",
-    "TraceTable",
-    "as_json",
-    "check_columns",
-    "checked_rows",
-    "contradictions",
-    "fingerprint",
-    "read_traces",
-    "validate_traces",
-]
+__all__ = ["COLUMNS", "ORDER", "Column", "TraceTable", "as_json", "read_traces", "validate_traces"]
 
 ORDER = ["timestamp", "request_id", "model"]
 """What a trace table is sorted by."""
@@ -150,7 +133,7 @@ def validate_traces(frame: pd.DataFrame, source: str = "traces", broken: pd.Data
     TraceError
         Where a required column is missing, a column stands twice, or no row is usable.
     """
-    raw, numbers = _flat(frame)
+    raw, numbers = flat(frame)
     broken = pd.DataFrame() if broken is None else broken
     if len(raw) == 0 and len(broken):
         table = TraceTable(pd.DataFrame(columns=list(COLUMNS)), broken.reset_index(drop=True), len(broken))
@@ -159,172 +142,17 @@ def validate_traces(frame: pd.DataFrame, source: str = "traces", broken: pd.Data
         check_columns(list(raw.columns), source)
     if raw.empty:
         raise TraceError(f"{source}: the table is empty; at least one usable row is needed")
-    rows, verdicts = _typed(raw)
-    _put_aside_contradictions(rows, verdicts)
+    rows, verdicts = typed(raw)
+    put_aside_contradictions(rows, verdicts)
     usable = verdicts.usable
     table = TraceTable(
         rows=rows[usable].sort_values(ORDER, kind="stable", ignore_index=True),
-        quarantine=_quarantine(raw[~usable], numbers[~usable], verdicts.reasons[~usable], broken),
+        quarantine=quarantined(raw[~usable], numbers[~usable], verdicts.reasons[~usable], broken),
         rows_in=len(raw) + len(broken),
     )
     if table.rows.empty:
         raise _none_usable(table, source)
     return table
-
-
-def checked_rows(frame: pd.DataFrame, later: Collection[str] = ()) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Check each row of a part of a table by itself: the usable rows, typed, and those put aside (see `TraceTable`).
-
-    The rows keep their order and gain the column ``source_row``; a required column that the part lacks is missing on
-    all of its rows. Columns named in `later` may be missing: something else will tell them.
-    """
-    raw, numbers = _flat(frame)
-    rows, verdicts = _typed(raw, later)
-    usable = verdicts.usable
-    aside = _quarantine(raw[~usable], numbers[~usable], verdicts.reasons[~usable], pd.DataFrame())
-    return rows[usable].assign(**{SOURCE_ROW: numbers[usable]}).reset_index(drop=True), aside
-
-
-def contradictions(rows: pd.DataFrame) -> NDArray[np.object_]:
-    """Return, (n,), why each checked row contradicts an earlier row of its request; "" where it does not."""
-    verdicts = _Verdicts(len(rows))
-    _put_aside_contradictions(rows, verdicts)
-    return verdicts.reasons
-
-
-def _typed(raw: pd.DataFrame, later: Collection[str] = ()) -> tuple[pd.DataFrame, _Verdicts]:
-    """Return every row with the contract's columns in their types, and the verdict on each."""
-    columns = {name: coerced(raw[name], column) for name, column in COLUMNS.items() if name in raw}
-    filled = {name: absent(len(raw), column) for name, column in COLUMNS.items() if name not in raw}
-    extra = {name: raw[name] for name in raw.columns if name not in COLUMNS}
-    typed = columns | filled
-    rows = pd.DataFrame({**{name: typed[name] for name in COLUMNS}, **extra}, copy=False)
-    verdicts = _Verdicts(len(raw))
-    outside = _outside(rows[list(columns)])
-    for name, column in COLUMNS.items():
-        required = column.required and name not in later
-        if name not in raw and not required:
-            continue
-        came = raw[name] if name in raw else rows[name]
-        rule, missing = f"{name}: must be {column.rule()}", rows[name].isna().to_numpy(dtype=bool)
-        unfit = missing if required else missing & given(came, missing)
-        verdicts.put_aside(unfit | outside.get(name, False), rule, came)
-    return rows, verdicts
-
-
-class Fingerprint:
-    """A SHA-256 over the contract's columns of a validated table, in any number of parts."""
-
-    def __init__(self) -> None:
-        self._digests = {name: (hashlib.sha256(), hashlib.sha256()) for name in COLUMNS}
-
-    def update(self, rows: pd.DataFrame) -> None:
-        """Take the next rows."""
-        for name, (values, gaps) in self._digests.items():
-            missing = rows[name].isna().to_numpy(dtype=bool)
-            hashed = pd.util.hash_pandas_object(rows[name], index=False).to_numpy(dtype="<u8")
-            values.update(np.where(missing, 0, hashed).tobytes())
-            gaps.update(missing.tobytes())
-
-    def hexdigest(self) -> str:
-        """Return the fingerprint of all rows so far, order included."""
-        whole = hashlib.sha256()
-        for name, (values, gaps) in self._digests.items():
-            whole.update(name.encode() + values.digest() + gaps.digest())
-        return whole.hexdigest()
-
-
-def fingerprint(rows: pd.DataFrame) -> str:
-    """Return a hex SHA-256 over the contract's columns of a validated table (order of rows included)."""
-    whole = Fingerprint()
-    whole.update(rows)
-    return whole.hexdigest()
-
-
-class _Verdicts:
-    """The first reason against each of n rows."""
-
-    def __init__(self, count: int) -> None:
-        self.usable = np.ones(count, dtype=bool)
-        self.reasons = np.full(count, "", dtype=object)
-
-    def put_aside(self, at: NDArray[np.bool_], rule: str, values: pd.Series) -> None:
-        """Put aside those rows of a mask that are still usable, with the rule and their value."""
-        rows = np.flatnonzero(at & self.usable)
-        self.reasons[rows] = [f"{rule} (got {said(value)})" for value in values.iloc[rows].tolist()]
-        self.usable[rows] = False
-
-
-def _put_aside_contradictions(rows: pd.DataFrame, verdicts: _Verdicts) -> None:
-    """Put aside usable rows that contradict an earlier usable row of their request."""
-    at = np.flatnonzero(verdicts.usable)
-    if not len(at):
-        return
-    request = pd.factorize(rows["request_id"].iloc[at])[0]
-    model = pd.factorize(rows["model"].iloc[at])[0]
-    again = np.zeros(len(rows), dtype=bool)
-    again[at] = pd.Series(request * (int(model.max()) + 1) + model).duplicated().to_numpy()
-    rule = "request_id, model: must be one row per request and model, the first is kept"
-    verdicts.put_aside(again, rule, rows["request_id"] + ", " + rows["model"])
-
-    _, heads = np.unique(request, return_index=True)
-    first = at[heads][request]
-    prompt = pd.factorize(rows["prompt"])[0]
-    other = np.zeros(len(rows), dtype=bool)
-    other[at] = prompt[at] != prompt[first]
-    verdicts.put_aside(other, "prompt: must be that of the first row of its request_id", rows["prompt"])
-
-    chosen = rows["chosen"].fillna(False).to_numpy(dtype=bool) & verdicts.usable
-    twice = np.zeros(len(rows), dtype=bool)
-    twice[np.flatnonzero(chosen)] = rows.loc[chosen, "request_id"].duplicated().to_numpy()
-    said = "chosen: must be true on one row of a request_id, the first is kept"
-    verdicts.put_aside(twice, said, rows["chosen"])
-
-
-def _flat(frame: pd.DataFrame) -> tuple[pd.DataFrame, NDArray[np.int64]]:
-    """Return the rows with plain column names and positions, and their numbers in the source."""
-    numbers = np.arange(1, len(frame) + 1, dtype=np.int64)
-    if frame.index.names == [SOURCE_ROW] and pd.api.types.is_integer_dtype(frame.index):
-        numbers = frame.index.to_numpy(dtype=np.int64)
-    raw = frame.copy(deep=False)
-    raw.columns = pd.Index([str(name) for name in frame.columns], dtype=object)
-    index = raw.index.to_frame(index=False)
-    raw = raw.reset_index(drop=True)
-    for name in index.columns:
-        if isinstance(name, str) and name != SOURCE_ROW and name not in raw.columns:
-            raw[name] = index[name]
-    return raw, numbers
-
-
-def check_columns(columns: Sequence[str], source: str) -> None:
-    """Raise TraceError where a required column is missing or a column stands twice."""
-    repeated = [name for name, count in Counter(columns).items() if count > 1]
-    if repeated:
-        raise TraceError(f"{source}: column {', '.join(map(repr, repeated))} stands there twice; once is allowed")
-    missing = [name for name, column in COLUMNS.items() if column.required and name not in columns]
-    if missing:
-        have = ", ".join(columns[:12]) or "none"
-        more = f" and {len(columns) - 12} more" if len(columns) > 12 else ""
-        s = "s" * (len(missing) > 1)
-        raise TraceError(f"{source}: missing column{s} {', '.join(missing)}; it has {have}{more}")
-
-
-def _quarantine(
-    aside: pd.DataFrame, numbers: NDArray[np.int64], reasons: NDArray[np.object_], broken: pd.DataFrame
-) -> pd.DataFrame:
-    taken, names = {SOURCE_ROW, REASON, LINE, *aside.columns}, {}
-    for name in (SOURCE_ROW, REASON, LINE):
-        if name in aside.columns:
-            names[name] = f"given_{name}"
-            while names[name] in taken:
-                names[name] = f"given_{names[name]}"
-            taken.add(names[name])
-    aside = aside.rename(columns=names)
-    aside[SOURCE_ROW] = numbers
-    aside[REASON] = pd.Series(reasons, index=aside.index, dtype=object)
-    if len(broken):
-        aside = pd.concat([aside, broken], ignore_index=True) if len(aside) else broken
-    return aside.sort_values(SOURCE_ROW, kind="stable", ignore_index=True)
 
 
 def _rules(quarantine: pd.DataFrame) -> list[str]:
@@ -365,32 +193,3 @@ def as_json(value: Any) -> Any:
     if isinstance(value, bytes):
         return value.decode("utf-8", "backslashreplace")
     return value.isoformat() if isinstance(value, date) else str(value)
-
-
-@cache
-def _schema() -> pa.DataFrameSchema:
-    """Build the pandera schema of ranges and allowed values."""
-    columns = {}
-    for name, column in COLUMNS.items():
-        checks = []
-        if column.low is not None:
-            checks.append(pa.Check.ge(column.low))
-        if column.high is not None:
-            checks.append(pa.Check.le(column.high))
-        if column.allowed:
-            checks.append(pa.Check.isin(column.allowed))
-        columns[name] = pa.Column(checks=checks, nullable=True, required=False)
-    return pa.DataFrameSchema(columns)
-
-
-def _outside(rows: pd.DataFrame) -> dict[str, NDArray[np.bool_]]:
-    """Return, by column, the mask of values outside their range or list."""
-    try:
-        _schema().validate(rows, lazy=True)
-    except pa.errors.SchemaErrors as failure:
-        outside = {}
-        for name, cases in failure.failure_cases.dropna(subset=["index"]).groupby("column"):
-            outside[str(name)] = np.zeros(len(rows), dtype=bool)
-            outside[str(name)][cases["index"].to_numpy(dtype=np.int64)] = True
-        return outside
-    return {}

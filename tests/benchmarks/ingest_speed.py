@@ -89,7 +89,9 @@ def write_jsonl(path: Path, count: int) -> None:
 def write_otlp(path: Path, count: int) -> None:
     """Write one OTLP line for each request: a root span and the model's span, with GenAI attributes."""
     with path.open("w", encoding="utf-8") as out:
-        out.writelines(json.dumps(_otlp(number, record)) + "\n" for number, record in enumerate(_records(count)))
+        out.writelines(
+            json.dumps(_otlp(number, record)) + "\n" for number, record in enumerate(_records(count), start=1)
+        )
 
 
 def _otlp(number: int, record: dict[str, Any]) -> dict[str, Any]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import itertools
 import json
 import random
+from copy import deepcopy
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -15,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointsman.assembling.assembly import assemble
+from pointsman.assembling.framed_call import framed_call
 from pointsman.columns import COLUMNS
 from pointsman.spans import EMBEDDING, FEEDBACK, LLM, OTHER, RERANKER, RETRIEVAL, TOOL, Score, Span
 from pointsman.traces import validate_traces
@@ -502,6 +505,84 @@ def test_every_trace_gives_rows_or_reasons_and_no_latency_is_negative(spans: lis
     assert not any(one.kind == LLM for one, _ in made.left)
     assert all(row["latency_ms"] is None or not row["latency_ms"] < 0 for row in made.rows)
     assert sum(row["cost_usd"] + (row["retry_cost_usd"] or 0) for row in made.rows) <= len(spans)
+
+
+_WORDS = st.sampled_from([None, "", "1", "2"])
+_MOMENTS = st.none() | st.integers(START, START + 10_000)
+_SCORES = st.lists(st.sampled_from([Score("a", 1.0), Score("b", "good", "user")]), max_size=2)
+
+
+def _told(kind: str) -> st.SearchStrategy[Span]:
+    """Return any span of this kind."""
+    return st.builds(
+        Span,
+        kind=st.just(kind),
+        trace_id=st.sampled_from(["t", ""]),
+        span_id=_WORDS,
+        parent_id=_WORDS,
+        start_us=_MOMENTS,
+        end_us=_MOMENTS,
+        duration_ms=st.none() | st.floats(),
+        first_token_ms=st.sampled_from([None, 2.0]),
+        status=st.sampled_from([None, "ok", "error"]),
+        model=_WORDS,
+        prompt=_WORDS,
+        modality=st.sampled_from([None, "text", "image"]),
+        context_tokens=st.sampled_from([None, 3]),
+        input_tokens=st.sampled_from([None, 5]),
+        cost_usd=st.sampled_from([None, 0.5]),
+        retries=st.sampled_from([None, None, None, -1, 2]),
+        retry_cost_usd=st.sampled_from([None, None, None, 0.1]),
+        retrieval_cost_usd=st.sampled_from([None, None, None, 0.1]),
+        connector_cost_usd=st.sampled_from([None, None, None, 0.1]),
+        request_id=_WORDS,
+        conversation_id=_WORDS,
+        user_id=_WORDS,
+        intent=_WORDS,
+        chosen=st.sampled_from([None, True, False]),
+        hallucinated=st.sampled_from([None, True, False]),
+        useful=st.sampled_from([None, 0.0, 1.0]),
+        scores=_SCORES,
+        tags=st.dictionaries(st.sampled_from("ab"), st.sampled_from("xy")),
+    )
+
+
+@settings(max_examples=250, deadline=None)
+@given(_told(LLM), _told(OTHER), st.booleans(), st.booleans())
+def test_the_short_way_of_a_call_under_a_root_gives_the_row_of_the_long_way(
+    call: Span, root: Span, linked: bool, root_first: bool
+) -> None:
+    if linked:
+        call.span_id, call.parent_id, root.span_id, root.parent_id = "c", "r", "r", None
+        root.trace_id = call.trace_id
+    trace = [root, call] if root_first else [call, root]
+    before = deepcopy(trace)
+    short = assemble(trace).rows
+    with patch("pointsman.assembling.assembly.framed_call", lambda _: None):
+        assert assemble(trace).rows == short
+    assert trace == before
+
+
+def test_only_a_call_right_under_a_root_goes_the_short_way() -> None:
+    call, root = span(10, 90, span_id="c", parent_id="r"), span(0, 100, OTHER, span_id="r")
+    for trace in ([call, root], [root, call]):
+        made = framed_call(trace)
+        assert made is not None
+        assert (made.start_us, made.end_us, made.model) == (at(0), at(100), "m")
+    others = [
+        [call],
+        [call, root, root],
+        [call, replace(root, kind=TOOL)],
+        [call, replace(root, kind=LLM)],
+        [root, replace(root, span_id="q")],
+        [replace(call, parent_id="q"), root],
+        [replace(call, span_id="r"), root],
+        [call, replace(root, parent_id="c")],
+        [call, replace(root, parent_id="r")],
+        [replace(call, retries=1), root],
+        [replace(call, retrieval_cost_usd=0.5), root],
+    ]
+    assert [framed_call(trace) for trace in others] == [None] * len(others)
 
 
 def test_the_order_of_the_spans_does_not_matter() -> None:

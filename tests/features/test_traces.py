@@ -16,7 +16,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pointsman.errors import TraceError
-from pointsman.traces import COLUMNS, fingerprint, read_traces, validate_traces
+from pointsman.fingerprint import fingerprint
+from pointsman.traces import COLUMNS, read_traces, validate_traces
 
 if TYPE_CHECKING:
     from pathlib import Path

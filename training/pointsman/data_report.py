@@ -62,10 +62,10 @@ def show_data_report(report: Mapping[str, Any], console: Console | None = None) 
 def _headline(report: Mapping[str, Any]) -> Text:
     time, labels = report["time"], report["labels"]
     parts = [
-        f"{report['rows']:,} rows kept",
-        f"{report['requests']:,} requests ({report['kind']})",
-        f"{len(report['models'])} models",
-        f"{sum(entry['intent'] is not None for entry in report['intents'])} intents",
+        f"{_many(report['rows'], 'row')} kept",
+        f"{_many(report['requests'], 'request')} ({report['kind']})",
+        _many(len(report["models"]), "model"),
+        _many(sum(entry["intent"] is not None for entry in report["intents"]), "intent"),
     ]
     if labels["labelled"]:
         parts.append(
@@ -74,6 +74,10 @@ def _headline(report: Mapping[str, Any]) -> Text:
     if time["first"]:
         parts.append(f"{time['first'][:10]} to {time['last'][:10]}")
     return Text(", ".join(parts), style="bold")
+
+
+def _many(count: int, name: str) -> str:
+    return f"{count:,} {name}{'s' * (count != 1)}"
 
 
 def _show_findings(console: Console, report: Mapping[str, Any]) -> None:

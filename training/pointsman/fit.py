@@ -20,6 +20,7 @@ from pointsman.encoders import TransformerEncoder, cached_encode
 from pointsman.errors import TraceError
 from pointsman.estimated import from_logs, usable
 from pointsman.evaluation import evaluate
+from pointsman.fingerprint import fingerprint
 from pointsman.graph import export_graph
 from pointsman.inputs import check_names, known_outcomes
 from pointsman.labels import IntentLabels, intent_labels
@@ -32,7 +33,6 @@ from pointsman.router import Router
 from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, RoutingSpec
 from pointsman.structure import Structure
-from pointsman.traces import TraceTable, fingerprint
 from pointsman.tune import Progress, TuneOptions, certified, tune, tuned_policy
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pointsman.front import Front
     from pointsman.policy import Policy
     from pointsman.search import SearchResult
+    from pointsman.traces import TraceTable
 
 __all__ = ["FitOptions", "FitResult", "Progress", "fit", "silent"]
 

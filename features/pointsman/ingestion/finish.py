@@ -8,9 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from pointsman.columns import COLUMNS
+from pointsman.fingerprint import Fingerprint
 from pointsman.ingestion.exchange import read_bucket, unified
 from pointsman.ingestion.row_table import arrow_rows, pandas_rows
-from pointsman.traces import ORDER, Fingerprint
+from pointsman.traces import ORDER
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

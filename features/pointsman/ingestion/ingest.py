@@ -43,6 +43,7 @@ _LAYOUT = 1
 
 _BUCKET_BYTES = 96 << 20
 _PART_ROWS = 150_000
+"""Rows of a part of the exchanges and of the table: what is held in memory at once."""
 _LOOK_AT = 50
 """Records of each file by which its format is told."""
 
@@ -182,10 +183,14 @@ def ingest(
         file: JOINED if file in tables else _format(file, cut, format_name, config, later)
         for file in dict.fromkeys(one.file for one in cut)
     }
-    size = sum(one.size for one in cut)
-    work = out.with_name(f"{out.name}.ingest")
     plan = Plan(
-        tuple(cut), tuple(formats[one.file] for one in cut), config, prices, 1 + size // _BUCKET_BYTES, work, later
+        partitions=tuple(cut),
+        formats=tuple(formats[one.file] for one in cut),
+        config=config,
+        prices=prices,
+        buckets=1 + max(sum(one.size for one in cut) // _BUCKET_BYTES, sum(one.rows for one in cut) // _PART_ROWS),
+        work=out.with_name(f"{out.name}.ingest"),
+        later=later,
     )
     _prepare(plan)
     with engine(engine_name, workers, scheduler) as run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from codecs import BOM_UTF8
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
 
@@ -59,6 +59,8 @@ class Partition:
         Number of its first line.
     size : int
         Bytes, uncompressed as far as known.
+    rows : int
+        Lines or rows, as far as known.
     """
 
     number: int
@@ -68,6 +70,7 @@ class Partition:
     stop: int = 0
     first: int = 1
     size: int = 0
+    rows: int = 0
 
 
 def source_files(sources: Sequence[Path]) -> list[Path]:
@@ -113,8 +116,7 @@ def partitions(files: Sequence[Path]) -> list[Partition]:
     found: list[Partition] = []
     for file in files:
         with readable(file):
-            for container, start, stop, first, size in _cut(file):
-                found.append(Partition(len(found), file, container, start, stop, first, size))
+            found += [replace(one, number=number) for number, one in enumerate(_cut(file), start=len(found))]
     return found
 
 
@@ -134,35 +136,35 @@ class readable:  # noqa: N801 - reads as a statement
             raise TraceError(f"{self.file}: not a readable {_suffix(self.file)} file: {reason[:300]}") from error
 
 
-def _cut(file: Path) -> Iterator[tuple[str, int, int, int, int]]:
+def _cut(file: Path) -> Iterator[Partition]:
     container = CONTAINERS[_suffix(file)]
     if _packed(file):
         whole = "document" if container == "lines" and _is_document(file) else container
-        yield whole, 0, 0, 1, 8 * file.stat().st_size
+        yield Partition(0, file, whole, size=8 * file.stat().st_size)
         return
     refuse_disguise(file)
     if container == "parquet":
         yield from _row_groups(file)
     elif container == "csv":
-        yield container, 0, 0, 1, file.stat().st_size
+        yield Partition(0, file, container, size=file.stat().st_size)
     elif _is_document(file):
-        yield "document", 0, 0, 1, file.stat().st_size
+        yield Partition(0, file, "document", size=file.stat().st_size)
     else:
         yield from _line_ranges(file)
 
 
-def _row_groups(file: Path) -> Iterator[tuple[str, int, int, int, int]]:
+def _row_groups(file: Path) -> Iterator[Partition]:
     meta = pq.read_metadata(file)
     start = rows = size = 0
     for index in range(meta.num_row_groups):
         group = meta.row_group(index)
         rows, size = rows + group.num_rows, size + group.total_byte_size
         if rows >= _PARTITION_ROWS or size >= 4 * _PARTITION_BYTES or index == meta.num_row_groups - 1:
-            yield "parquet", start, index + 1, 1, size
+            yield Partition(0, file, "parquet", start, index + 1, size=size, rows=rows)
             start, rows, size = index + 1, 0, 0
 
 
-def _line_ranges(file: Path) -> Iterator[tuple[str, int, int, int, int]]:
+def _line_ranges(file: Path) -> Iterator[Partition]:
     with file.open("rb") as opened:
         start, first, position, line = 0, 1, 0, 1
         while block := opened.read(_PARTITION_BYTES):
@@ -171,12 +173,12 @@ def _line_ranges(file: Path) -> Iterator[tuple[str, int, int, int, int]]:
             if end:
                 stop = position + end
                 next_line = line + block.count(b"\n")
-                yield "lines", start, stop, first, stop - start
+                yield Partition(0, file, "lines", start, stop, first, stop - start, next_line - first)
                 start, first = stop, next_line
             line += block.count(b"\n")
             position += len(block)
         if position > start:
-            yield "lines", start, position, first, position - start
+            yield Partition(0, file, "lines", start, position, first, position - start, line - first)
 
 
 def _is_document(file: Path) -> bool:

@@ -33,8 +33,8 @@ from pointsman.labelling.usefulness import label
 from pointsman.pricing.prices import Unpriced, price_rows, price_spans
 from pointsman.readers.reader import SpanReader, TableReader
 from pointsman.readers.table import absent_sources
+from pointsman.row_checks import checked_rows, contradictions
 from pointsman.spans import FEEDBACK, LLM
-from pointsman.traces import checked_rows, contradictions
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping

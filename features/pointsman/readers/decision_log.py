@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pointsman.readers.fields import flag, microseconds, number, text, whole
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import ASKED, SpanReader
 from pointsman.spans import FEEDBACK, LLM, OTHER, Span
 
 if TYPE_CHECKING:
@@ -104,11 +104,7 @@ READER = SpanReader(
     fits=_fits,
     read=_read,
     gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
+        *ASKED,
         "useful",
         "input_tokens",
         "output_tokens",

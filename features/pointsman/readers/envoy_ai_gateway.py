@@ -18,7 +18,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from pointsman.readers.fields import microseconds, number, text, whole
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import TOKENS, WHO, SpanReader
 from pointsman.spans import EMBEDDING, LLM, OTHER, RERANKER, TOOL, Span
 
 if TYPE_CHECKING:
@@ -155,20 +155,5 @@ READER = SpanReader(
     title="Envoy AI Gateway access logs (JSON lines); they hold no prompt: join it by request_id",
     fits=_fits,
     read=_read,
-    gives=(
-        "request_id",
-        "timestamp",
-        "model",
-        "latency_ms",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-        "first_token_ms",
-        "retries",
-        "status",
-        "conversation_id",
-        "user_id",
-    ),
+    gives=(*TOKENS, *WHO, "request_id", "timestamp", "model", "latency_ms", "first_token_ms", "retries", "status"),
 )

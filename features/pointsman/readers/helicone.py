@@ -26,7 +26,7 @@ from pointsman.readers.fields import (
     whole,
 )
 from pointsman.readers.messages import asked
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import ASKED, TOKENS, WHO, SpanReader
 from pointsman.readers.usage import Usage, body_usage
 from pointsman.spans import EMBEDDING, LLM, OTHER, RERANKER, RETRIEVAL, TOOL, Score, Span
 
@@ -185,24 +185,15 @@ READER = SpanReader(
     fits=_fits,
     read=_read,
     gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
+        *ASKED,
+        *TOKENS,
+        *WHO,
         "useful",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
         "first_token_ms",
         "cost_usd",
         "status",
         "modality",
         "context_tokens",
-        "conversation_id",
-        "user_id",
         "intent",
     ),
 )

@@ -9,7 +9,7 @@ from typing import Any
 from pointsman.readers.fields import flag, mapping, microseconds, number, parsed, short_tags, text
 from pointsman.readers.langfuse_usage import cost, first_token, tokens
 from pointsman.readers.messages import asked
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import AROUND, ASKED, LABELS, TOKENS, WHO, SpanReader
 from pointsman.spans import EMBEDDING, FEEDBACK, LLM, OTHER, RETRIEVAL, TOOL, Score, Span
 
 __all__ = ["READER"]
@@ -239,29 +239,15 @@ READER = SpanReader(
     fits=_fits,
     read=_read,
     gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
-        "useful",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
+        *ASKED,
+        *TOKENS,
+        *AROUND,
+        *LABELS,
+        *WHO,
         "first_token_ms",
         "cost_usd",
-        "retries",
-        "retry_cost_usd",
-        "retrieval_cost_usd",
-        "connector_cost_usd",
         "status",
-        "hallucinated",
-        "intent",
         "modality",
         "context_tokens",
-        "conversation_id",
-        "user_id",
     ),
 )

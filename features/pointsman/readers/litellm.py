@@ -22,7 +22,7 @@ from typing import Any
 
 from pointsman.readers.fields import at, flag, mapping, microseconds, number, parsed, short_tags, text, whole
 from pointsman.readers.messages import Asked, asked
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import AROUND, ASKED, TOKENS, WHO, SpanReader
 from pointsman.readers.usage import Usage, usage
 from pointsman.spans import EMBEDDING, LLM, OTHER, RERANKER, RETRIEVAL, TOOL, Score, Span
 
@@ -232,28 +232,16 @@ READER = SpanReader(
     fits=_fits,
     read=_read,
     gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
+        *ASKED,
+        *TOKENS,
+        *AROUND,
+        *WHO,
         "useful",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
         "first_token_ms",
         "cost_usd",
-        "retries",
-        "retry_cost_usd",
-        "retrieval_cost_usd",
-        "connector_cost_usd",
         "status",
         "modality",
         "context_tokens",
-        "conversation_id",
-        "user_id",
         "intent",
     ),
 )

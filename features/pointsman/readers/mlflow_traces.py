@@ -21,7 +21,7 @@ from pointsman.readers.fields import (
     whole,
 )
 from pointsman.readers.messages import asked
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import AROUND, ASKED, LABELS, TOKENS, WHO, SpanReader
 from pointsman.readers.usage import Usage, body_usage
 from pointsman.spans import EMBEDDING, FEEDBACK, LLM, OTHER, RERANKER, RETRIEVAL, TOOL, Score, Span
 
@@ -231,29 +231,15 @@ READER = SpanReader(
     fits=_fits,
     read=_read,
     gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
-        "useful",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
+        *ASKED,
+        *TOKENS,
+        *AROUND,
+        *LABELS,
+        *WHO,
         "first_token_ms",
         "cost_usd",
-        "retries",
-        "retry_cost_usd",
-        "retrieval_cost_usd",
-        "connector_cost_usd",
         "status",
-        "hallucinated",
-        "intent",
         "modality",
         "context_tokens",
-        "conversation_id",
-        "user_id",
     ),
 )

@@ -13,7 +13,14 @@ if TYPE_CHECKING:
     from pointsman.ingest_config import IngestConfig
     from pointsman.spans import Span
 
-__all__ = ["SpanReader", "TableReader"]
+__all__ = ["AROUND", "ASKED", "LABELS", "TOKENS", "WHO", "SpanReader", "TableReader"]
+
+ASKED = ("request_id", "timestamp", "prompt", "model", "latency_ms")
+TOKENS = ("input_tokens", "output_tokens", "cached_input_tokens", "cache_write_tokens", "reasoning_tokens")
+AROUND = ("retries", "retry_cost_usd", "retrieval_cost_usd", "connector_cost_usd")
+LABELS = ("useful", "hallucinated", "intent")
+WHO = ("conversation_id", "user_id")
+"""Columns that formats give together: who was asked what, what was read and written, spent around, judged, by whom."""
 
 
 @dataclass(frozen=True)

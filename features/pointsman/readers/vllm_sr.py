@@ -17,7 +17,7 @@ from typing import Any
 
 from pointsman.readers.fields import at, flag, microseconds, number, parsed, text, whole
 from pointsman.readers.messages import asked
-from pointsman.readers.reader import SpanReader
+from pointsman.readers.reader import ASKED, LABELS, TOKENS, SpanReader
 from pointsman.readers.usage import Usage, body_usage
 from pointsman.spans import Score, Span
 
@@ -162,24 +162,5 @@ READER = SpanReader(
     title="vLLM Semantic Router replay records (router_replay plugin and API); latency from the versions that log it",
     fits=_fits,
     read=_read,
-    gives=(
-        "request_id",
-        "timestamp",
-        "prompt",
-        "model",
-        "latency_ms",
-        "useful",
-        "input_tokens",
-        "output_tokens",
-        "cached_input_tokens",
-        "cache_write_tokens",
-        "reasoning_tokens",
-        "cost_usd",
-        "status",
-        "hallucinated",
-        "intent",
-        "modality",
-        "context_tokens",
-        "conversation_id",
-    ),
+    gives=(*ASKED, *TOKENS, *LABELS, "cost_usd", "status", "modality", "context_tokens", "conversation_id"),
 )

@@ -12,9 +12,10 @@ import pandas as pd
 import pytest
 
 from pointsman.errors import TraceError
+from pointsman.fingerprint import fingerprint
 from pointsman.ingest_config import parse_ingest_config
 from pointsman.ingestion import stages
-from pointsman.traces import fingerprint, read_traces
+from pointsman.traces import read_traces
 
 if TYPE_CHECKING:
     from collections.abc import Callable

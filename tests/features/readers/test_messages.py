@@ -17,6 +17,8 @@ from pointsman.readers.messages import Asked, asked
         ({"role": "user", "parts": [{"type": "text", "content": "Hello"}]}, "Hello", "text"),
         ({"role": "user", "content": [{"type": "text", "text": "Hello"}]}, "Hello", "text"),
         ({"role": "user", "content": [{"type": "text", "text": None}]}, None, "text"),
+        ({"role": "user", "content": [{"type": ["text"], "text": "Hello"}]}, "Hello", "text"),
+        ({"type": ["human"], "content": "Hello"}, "Hello", "text"),
     ],
 )
 def test_text_and_data_of_a_message(message: dict[str, Any], prompt: str | None, modality: str) -> None:

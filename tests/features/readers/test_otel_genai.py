@@ -9,6 +9,7 @@ import pytest
 
 from pointsman.readers.otel import Step
 from pointsman.readers.otel_genai import genai_span
+from pointsman.readers.otel_names import told_by
 from pointsman.spans import EMBEDDING, LLM, OTHER, RERANKER, RETRIEVAL, TOOL, Score, Span
 
 if TYPE_CHECKING:
@@ -368,3 +369,10 @@ def test_own_attributes_of_a_gateway_come_first() -> None:
         "hallucinated": False,
         "retries": 2,
     }
+
+
+def test_of_several_names_the_first_of_the_conventions_counts_whatever_their_order() -> None:
+    held = {"gen_ai.request.model": "asked", "gen_ai.response.model": "answered", "gen_ai.usage.input_tokens": 5}
+    assert told_by(held) == {"model": "answered", "input_tokens": 5}
+    assert told_by(dict(reversed(held.items()))) == told_by(held)
+    assert told_by({"gen_ai.response.model": None, "gen_ai.request.model": "asked"}) == {"model": "asked"}
