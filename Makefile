@@ -39,7 +39,7 @@ formats: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/formats_table.py --page features/INGEST.md
 
 ingest-speed: $(VENV)/.dev
-	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 10000000 --kinds parquet jsonl --page features/INGEST.md
+	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 10000000 --page features/INGEST.md
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 STEP = 100_000
+OTLP_MOST = 1_000_000
+"""Requests written as spans at most: a line is 1.2 kB."""
+
 MODELS = ("small-precise", "mid-writer", "big-decoder-v2")
 INTENTS = ("billing", "refund", "search", "code", "smalltalk", "summary")
 FIRST = np.datetime64("2026-01-05T00:00:00", "us")
@@ -164,7 +167,7 @@ def main() -> None:
         folder = args.folder or Path(scratch)
         for kind in args.kinds:
             suffix, write = KINDS[kind]
-            for count in args.rows:
+            for count in (one for one in args.rows if kind != "otlp" or one <= OTLP_MOST):
                 source, out = folder / f"{kind}-{count}.{suffix}", folder / f"out-{kind}-{count}.parquet"
                 if not source.exists():
                     write(source, count)

@@ -7,9 +7,7 @@ import hashlib
 import json
 import pickle
 import shutil
-from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +20,12 @@ from pointsman.formats import FORMATS, detected
 from pointsman.ingestion.aside import merge_aside
 from pointsman.ingestion.engines import engine
 from pointsman.ingestion.finish import write_in_time_order
+from pointsman.ingestion.intake import Intake, intake_of
 from pointsman.ingestion.joined import check_join_columns
 from pointsman.ingestion.plan import JOINED, Plan, Tally
 from pointsman.ingestion.sources import Partition, chunks, partitions, source_files
-from pointsman.ingestion.stages import ASSEMBLED, SETTLED, SPANS, STAGES, TIMED, UNPLACED, watches
-from pointsman.pricing.prices import PriceTable, Unpriced
+from pointsman.ingestion.stages import STAGES, watches
+from pointsman.ingestion.task import ASSEMBLED, SETTLED, SPANS, TIMED, UNPLACED, files_of
 from pointsman.readers.table import mapped
 from pointsman.trace_files import Chunk
 
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pointsman.ingest_config import IngestConfig
+    from pointsman.pricing.prices import PriceTable
 
 __all__ = ["Intake", "ingest"]
 
@@ -46,92 +46,6 @@ _PART_ROWS = 150_000
 """Rows of a part of the exchanges and of the table: what is held in memory at once."""
 _LOOK_AT = 50
 """Records of each file by which its format is told."""
-
-
-@dataclass(frozen=True)
-class Intake:
-    """What an ingest read, kept and put aside; the counts add up.
-
-    ``rows = kept + rows_aside``, and ``put_aside = records_aside + spans_left + rows_aside + joined_aside``: the
-    quarantine file holds every one of them, with the rule that it broke.
-
-    Attributes
-    ----------
-    files : dict of str to str
-        Format of each source file.
-    records : int
-        Lines, rows or elements read; blank lines are none.
-    spans : int
-        Steps found in them; 0 for table formats.
-    rows : int
-        Answers made of them.
-    kept : int
-    records_aside : int
-        Records that could not be parsed or read, or hold no step of a request.
-    spans_left : int
-        Steps that belong to no answered request, and judgements of none.
-    rows_aside : int
-        Answers that break a rule of the trace table.
-    joined_aside : int
-        Rows of joined tables that break a rule, or name no request of the sources.
-    put_aside : int
-        Lines of the quarantine file.
-    quarantine : Path
-        It is there where anything was put aside.
-    joined : int
-        Rows of joined tables that completed an answer.
-    reasons : dict of str to int
-        Put aside, by the rule they broke, most frequent first.
-    unpriced : Unpriced
-        Models without a price.
-    labels : dict
-        How answers got their usefulness (see `pointsman.usefulness.LabelCounts.report`).
-    unread : dict of str to int
-        Answers with a score that no rule reads, by its name.
-    redacted : dict of str to int
-        By kind.
-    fingerprint : str
-        Of the table written.
-    """
-
-    files: dict[str, str]
-    records: int
-    spans: int
-    rows: int
-    kept: int
-    records_aside: int
-    spans_left: int
-    rows_aside: int
-    joined_aside: int
-    put_aside: int
-    quarantine: Path
-    joined: int
-    reasons: dict[str, int]
-    unpriced: Unpriced
-    labels: dict[str, Any]
-    unread: dict[str, int]
-    redacted: dict[str, int]
-    fingerprint: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values in the words of the data report (see `pointsman.profile.DataProfile.report`)."""
-        return {
-            "sources": list(self.files),
-            "format": ", ".join(dict.fromkeys(self.files.values())),
-            "created": datetime.now(tz=UTC).isoformat(timespec="seconds"),
-            "fingerprint": self.fingerprint,
-            "records": self.records,
-            "spans": self.spans,
-            "spans_without_call": self.reasons.get("trace: must hold a model call", 0),
-            "rows_in": self.kept + self.put_aside,
-            "kept": self.kept,
-            "joined": self.joined,
-            "aside": self.reasons,
-            "prices_missing": dict(self.unpriced.missing),
-            "redactions": self.redacted,
-            "labels": self.labels,
-            "scores_unread": self.unread,
-        }
 
 
 def ingest(
@@ -207,33 +121,14 @@ def ingest(
             tallies.append(stage(plan, "behave", plan.buckets))
     whole = Tally.sum(tallies)
     quarantine = out.with_suffix(".quarantine.jsonl")
-    timed = sorted(plan.folder(TIMED).glob("*.arrow"))
+    timed = files_of(plan, TIMED)
     put_aside = merge_aside(sorted(plan.folder("aside").glob("*.jsonl")), quarantine)
     if not timed:
         shutil.rmtree(plan.work)
         raise TraceError(_none_usable(files, whole, put_aside, quarantine))
     kept, fingerprint = write_in_time_order(timed, len(plan.cuts) + 1, out, partial(say, "write"))
     shutil.rmtree(plan.work)
-    return Intake(
-        files={str(file): name for file, name in formats.items()},
-        records=whole.total("records"),
-        spans=whole.total("spans"),
-        rows=whole.total("rows"),
-        kept=kept,
-        records_aside=whole.total("records_aside"),
-        spans_left=whole.total("spans_left"),
-        rows_aside=whole.total("rows_aside"),
-        joined_aside=whole.total("joined_aside"),
-        put_aside=put_aside,
-        quarantine=quarantine,
-        joined=whole.total("joined"),
-        reasons=whole.by_name("aside"),
-        unpriced=Unpriced(Counter(whole.by_name("unpriced")), Counter(whole.by_name("priced_early")), prices.models),
-        labels=whole.labels.report(whole.survey),
-        unread=_by_name(whole.labels.unread),
-        redacted=whole.by_name("redacted"),
-        fingerprint=fingerprint,
-    )
+    return intake_of(whole, formats, prices.models, (kept, fingerprint), (put_aside, quarantine))
 
 
 def _silent(phase: str, done: int, total: int) -> None:
@@ -336,13 +231,6 @@ def _cuts(tally: Tally) -> tuple[int, ...]:
     reached = np.cumsum(weights[order]) / weights.sum()
     at = np.searchsorted(reached, np.arange(1, parts + 1) / (parts + 1))
     return tuple(sorted({int(moments[order][index]) for index in at}))
-
-
-def _by_name(unread: Counter[tuple[str, str]]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for (name, _), count in unread.items():
-        counts[name] += count
-    return dict(counts.most_common())
 
 
 def _none_usable(files: Sequence[Path], whole: Tally, put_aside: int, quarantine: Path) -> str:

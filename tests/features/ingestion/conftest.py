@@ -11,12 +11,14 @@ import pytest
 from pointsman.ingest_config import IngestConfig
 from pointsman.ingestion import ingest as module
 from pointsman.ingestion import sources
-from pointsman.ingestion.ingest import Intake, ingest
+from pointsman.ingestion.ingest import ingest
 from pointsman.pricing.prices import PriceTable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pointsman.ingestion.intake import Intake
 
 
 @pytest.fixture

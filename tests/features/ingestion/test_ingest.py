@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from pointsman.ingestion.ingest import Intake
+    from pointsman.ingestion.intake import Intake
 
     Run = Callable[..., Intake]
 

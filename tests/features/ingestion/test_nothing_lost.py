@@ -17,7 +17,7 @@ from pointsman.readers.reader import SpanReader
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from pointsman.ingestion.ingest import Intake
+    from pointsman.ingestion.intake import Intake
 
 BARE = {
     "envoy_ai_gateway",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from pointsman.console import Phases
     from pointsman.ingest_config import IngestConfig
-    from pointsman.ingestion.ingest import Intake
+    from pointsman.ingestion.intake import Intake
     from pointsman.pricing.prices import PriceTable
 
 NAME = "ingest"
