@@ -28,9 +28,12 @@ from pointsman.manifest import (
     MODEL,
     POLICY,
     SEEN,
+    SIGNATURE,
     TOKENIZER,
     open_plain,
     read_manifest,
+    refuse_more,
+    refuse_unsigned,
     sha256,
     sign,
 )
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from numpy.typing import ArrayLike, NDArray
+
+    from pointsman.manifest import PublicKey
 
 __all__ = ["Bundle", "load_bundle", "write_bundle"]
 
@@ -166,13 +171,20 @@ def write_bundle(
     return out
 
 
-def load_bundle(path: str | Path) -> Bundle:
+def load_bundle(path: str | Path, signed_by: PublicKey | None = None) -> Bundle:
     """Read and verify the bundle in the folder `path`.
+
+    Parameters
+    ----------
+    path : str or Path
+    signed_by : PublicKey, optional
+        Its owner must have signed the manifest (see `pointsman.signature`); without it signatures are not looked at.
 
     Raises
     ------
     BundleError
-        Where anything is missing, truncated, altered, or of a version or shape that this release does not load.
+        Where anything is missing, unknown, truncated, altered, not signed as asked for, or of a version or shape that
+        this release does not load.
     """
     try:
         folder = Path(path).resolve(strict=True)
@@ -181,6 +193,9 @@ def load_bundle(path: str | Path) -> Bundle:
     if not folder.is_dir():
         raise BundleError(f"{folder}: not a folder; a bundle is a folder with {MANIFEST}")
     manifest = read_manifest(folder)
+    if signed_by is not None:
+        refuse_unsigned(folder, manifest, signed_by)
+    refuse_more(folder)
     contents = {name: _verified(folder, name, manifest["files"][name], keep=name != MODEL) for name in FILES}
     try:
         policy = Policy.from_json(contents[POLICY].decode())
@@ -221,7 +236,7 @@ def _refuse_strangers(out: Path) -> None:
     if not out.is_dir():
         raise BundleError(f"{out}: a file is in the way; name a new folder or a bundle to replace")
     present = {entry.name for entry in out.iterdir()}
-    if present and (MANIFEST not in present or present - {MANIFEST, *FILES}):
+    if present and (MANIFEST not in present or present - {MANIFEST, *FILES, SIGNATURE}):
         raise BundleError(f"{out}: not empty and not a bundle; name a new folder or a bundle to replace")
 
 

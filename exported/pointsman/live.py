@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pointsman.decide import Facts, Reading
     from pointsman.guards.ledger import Ledger
     from pointsman.guards.store import KillRecord
+    from pointsman.manifest import PublicKey
     from pointsman.policy import Policy
     from pointsman.session import Prompt
 
@@ -55,9 +56,9 @@ class LiveBundle:
         self._steps = [Step(entry.model, entry.failures, entry.cost_threshold_ms) for entry in self.policy.fallbacks]
 
     @classmethod
-    def load(cls, path: str | Path, ledger: Ledger, threads: int = 1) -> LiveBundle:
+    def load(cls, path: str | Path, ledger: Ledger, threads: int = 1, signed_by: PublicKey | None = None) -> LiveBundle:
         """Load, verify and try out the bundle in a folder; raise BundleError where it is not to be used."""
-        bundle = load_bundle(path)
+        bundle = load_bundle(path, signed_by)
         return cls(bundle, Session.load(bundle, threads), ledger)
 
     def decide(

@@ -22,6 +22,7 @@ from pointsman.incoming import checked_amounts, checked_facts, checked_ids, chec
 from pointsman.kill_switch import KillSwitch
 from pointsman.live import LiveBundle
 from pointsman.rollout import Rollout, Trial, compare
+from pointsman.signature import read_public_key
 from pointsman.tally import Tallies, Tally
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from pointsman.bundle import Bundle
     from pointsman.decide import Reading
     from pointsman.decision_log import DecisionLog
+    from pointsman.manifest import PublicKey
     from pointsman.policy import Policy
     from pointsman.session import Progress, Prompt, Session
 
@@ -61,11 +63,12 @@ class Router:
         kill_switch: KillSwitch | None = None,
         log: DecisionLog | None = None,
         threads: int = 1,
+        signed_by: PublicKey | None = None,
     ) -> None:
         self.ledger = Ledger() if ledger is None else ledger
         self.kill_switch = KillSwitch(ledger=self.ledger, wall=self.ledger.wall) if kill_switch is None else kill_switch
         self.log = log
-        self._threads = threads
+        self._load = partial(LiveBundle.load, ledger=self.ledger, threads=threads, signed_by=signed_by)
         self._rollout = Rollout(LiveBundle(bundle, session, self.ledger))
         self._changing = threading.Lock()
         self._lock = threading.Lock()
@@ -82,27 +85,30 @@ class Router:
         ledger: Ledger | None = None,
         kill_switch: KillSwitch | None = None,
         log: DecisionLog | None = None,
+        require_signature: str | bytes | Path | None = None,
     ) -> Router:
         """Load and verify the bundle in folder `path`; the graph runs on `threads` threads.
 
         Parameters
         ----------
-        path : str or Path
-        threads : int
         ledger : Ledger, optional
             State of the guards; give it a store to share it between processes.
         kill_switch : KillSwitch, optional
             By default calls and the environment variable ``POINTSMAN_KILL`` throw it; give one with a file for that.
         log : DecisionLog, optional
+        require_signature : str, bytes or Path, optional
+            An ed25519 public key, PEM or its file: its owner must have signed this bundle and every one loaded later.
 
         Raises
         ------
         BundleError
-            Where the bundle is truncated, altered, or of a version or shape that this release does not load.
+            Where the bundle is truncated, altered, unsigned, or of a version or shape that this release does not load.
         """
         ledger = Ledger() if ledger is None else ledger
-        live = LiveBundle.load(path, ledger, threads)
-        return cls(live.bundle, live.session, ledger=ledger, kill_switch=kill_switch, log=log, threads=threads)
+        signed_by = None if require_signature is None else read_public_key(require_signature)
+        live = LiveBundle.load(path, ledger, threads, signed_by)
+        parts: dict[str, Any] = {"ledger": ledger, "kill_switch": kill_switch, "log": log, "threads": threads}
+        return cls(live.bundle, live.session, **parts, signed_by=signed_by)
 
     @property
     def bundle(self) -> Bundle:
@@ -327,7 +333,7 @@ class Router:
             Where the bundle is not to be used; the old one goes on serving.
         """
         with self._changing:
-            self._rollout = self._rollout.reloaded(LiveBundle.load(path, self.ledger, self._threads))
+            self._rollout = self._rollout.reloaded(self._load(path))
             return self.version
 
     def rollback(self) -> str:
@@ -357,12 +363,7 @@ class Router:
         """Ask another bundle about a share of the requests, 0..1, and serve nothing by it; None ends it.
 
         The log has both decisions. Shadows are computed after the decision, on a thread of their own; what that
-        thread cannot keep up with is dropped and counted.
-
-        Raises
-        ------
-        PointsmanError
-            See `canary`.
+        thread cannot keep up with is dropped and counted. Raises what `canary` raises.
         """
         with self._changing:
             self._rollout = replace(self._rollout, shadow=self._trial(path, share))
@@ -393,4 +394,4 @@ class Router:
     def _trial(self, path: str | Path | None, share: float) -> Trial | None:
         if not 0 <= share <= 1:
             raise PointsmanError(f"share is {share!r}; a number from 0 to 1 is needed")
-        return None if path is None else Trial(LiveBundle.load(path, self.ledger, self._threads), share)
+        return None if path is None else Trial(self._load(path), share)

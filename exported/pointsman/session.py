@@ -10,6 +10,7 @@ import numpy as np
 from pointsman.decide import Reading
 from pointsman.errors import BundleError
 from pointsman.manifest import MODEL, TOKENIZER
+from pointsman.operators import check_graph
 from pointsman.text import Clip
 
 if TYPE_CHECKING:
@@ -85,11 +86,16 @@ class Session:
         return outputs
 
     def _try_out(self, where: str) -> None:
-        """Run the graph once on the tokenizer's last word: a tokenizer of another model, or NaN, shows here."""
+        """Run the graph once, at full length: a tokenizer, a pad or a length of another model, or NaN, shows here."""
+        last = self._tokenizer.get_vocab_size() - 1
         try:
-            outputs = self._run([[self._tokenizer.get_vocab_size() - 1]])
+            outputs = self._run([[self._io["pad_id"], *[last] * (self._io["max_tokens"] - 1)], [last]])
         except Exception as error:  # onnxruntime has no common base class of its errors
-            raise BundleError(f"{where}: fails on the tokenizer's last token: {_first_line(error)}") from error
+            raise BundleError(
+                f"{where}: fails on the tokenizer's last token, or at max_tokens: {_first_line(error)}"
+            ) from error
+        if [output.shape for output in outputs] != [(2, width) for width in output_widths(self._io)]:
+            raise BundleError(f"{where}: gives arrays of shapes {[output.shape for output in outputs]} for 2 prompts")
         if not all(np.isfinite(output).all() for output in outputs):
             raise BundleError(f"{where}: gives values that are not finite numbers")
 
@@ -106,9 +112,11 @@ def _graph(bundle: Bundle, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # errors are raised, not printed
     options.enable_mem_pattern = False  # lengths vary: a plan per shape would only pile up
+    options.add_session_config_entry("session.load_model_format", "ONNX")  # what was checked, whatever its name says
     where = bundle.path / MODEL
+    check_graph(bundle.read(MODEL), str(where))
     try:
         session = onnxruntime.InferenceSession(str(where), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has no common base class of its errors

@@ -22,6 +22,9 @@ __all__ = ["LATE_MARGIN", "Expected", "Lengths"]
 LATE_MARGIN = 1e-3
 """Shares of late responses are kept this far from 0 and 1 before their log-odds are taken."""
 
+MOST = 1e12
+"""Largest number of a table: its product with the largest request's tokens is within float32."""
+
 
 @dataclass(frozen=True, eq=False)
 class Lengths:
@@ -141,7 +144,7 @@ class Expected:
     def check(self, intents: int, candidates: int) -> None:
         """Raise BundleError where an array is of the wrong shape or holds what it cannot hold."""
         for name, values in self.tables.items():
-            most = None if name == "cost_usd" else 1.0
+            most = MOST if name == "cost_usd" else 1.0
             _check(f"expected.{name}", values, (intents, candidates), "(intents, candidates)", 0.0, most)
         if self.lengths is None:
             return
@@ -152,7 +155,7 @@ class Expected:
                 shape, words = (intents,), "(intents,)"
             if name == "output_tokens":
                 shape, words = (intents, candidates), "(intents, candidates)"
-            _check(f"expected.lengths.{name}", values, shape, words, None if name == "late_bias" else 0.0, None)
+            _check(f"expected.lengths.{name}", values, shape, words, -MOST if name == "late_bias" else 0.0, MOST)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -184,12 +187,12 @@ def _row(value: Any, key: str) -> NDArray[np.float64]:
 
 
 def _check(
-    name: str, values: NDArray[np.float64], shape: tuple[int, ...], words: str, least: float | None, most: float | None
+    name: str, values: NDArray[np.float64], shape: tuple[int, ...], words: str, least: float, most: float
 ) -> None:
     if values.shape != shape:
         raise BundleError(f"policy: {name} is {values.shape}; {shape} {words} is needed")
     if not np.isfinite(values).all():
         raise BundleError(f"policy: {name} holds a value that is not a finite number")
-    if (least is not None and values.min() < least) or (most is not None and values.max() > most):
-        allowed = "0 to 1" if most is not None else "0 and more"
+    if values.min() < least or values.max() > most:
+        allowed = f"{least:g} to {most:g}"
         raise BundleError(f"policy: {name} holds {values.min():g} to {values.max():g}; allowed: {allowed}")

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 __all__ = ["Abstain", "Groups", "LadderRule", "Rule", "ValueRule", "rule_from_dict"]
 
 Floats = NDArray[np.floating[Any]]
+MOST_USD = 1e12
+"""Largest price of a rule, USD: its products with the largest factor and cost are within float32."""
+
 Groups = Mapping[str, tuple[str, ...]]
 """Names of groups, each with its intents; an intent is in one group at most."""
 
@@ -157,8 +160,8 @@ class ValueRule:
     def check(self, models: tuple[str, ...], intents: tuple[str, ...] = ()) -> None:
         """Raise BundleError where a threshold is out of range, or a group or the abstention names what is not there."""
         _within("trust", self.trust, 0, 1)
-        _within("useful_value_usd", self.useful_value_usd, 0, np.inf)
-        _within("late_cost_usd", self.late_cost_usd, 0, np.inf)
+        _within("useful_value_usd", self.useful_value_usd, 0, MOST_USD)
+        _within("late_cost_usd", self.late_cost_usd, 0, MOST_USD)
         for name, factor in _checked_groups(self.groups, self.factor, "factor", intents).items():
             _within(f"factor.{name}", factor, 1e-6, 1e6)
         _check_abstain(self.abstain, models)
@@ -316,5 +319,5 @@ def _check_abstain(abstain: Abstain | None, models: tuple[str, ...]) -> None:
 
 def _within(name: str, value: Any, low: float, high: float) -> None:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not low <= value <= high or value == np.inf:
+    if not is_number or not low <= value <= high:
         raise BundleError(f"policy: rule.{name} is {value!r}; a number from {low:g} to {high:g} is needed")

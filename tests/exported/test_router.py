@@ -341,9 +341,12 @@ def test_a_model_swapped_in_while_loading_is_noticed(
         Router.load(copy)
 
 
-def test_a_graph_that_is_none_is_refused(rebuild: Callable[..., Path]) -> None:
-    with pytest.raises(BundleError, match=r"model\.onnx: onnxruntime does not load it"):
-        Router.load(rebuild(graph=b"no graph"))
+@pytest.mark.parametrize(
+    ("graph", "message"), [(b"no graph", "not a graph of a bundle"), (b"\x3a\x00", "onnxruntime does not load it")]
+)
+def test_a_graph_that_is_none_is_refused(rebuild: Callable[..., Path], graph: bytes, message: str) -> None:
+    with pytest.raises(BundleError, match=rf"model\.onnx: {message}"):
+        Router.load(rebuild(graph=graph))
 
 
 def test_a_tokenizer_that_is_none_is_refused(rebuild: Callable[..., Path]) -> None:
@@ -438,12 +441,14 @@ def test_the_slim_side_stays_slim(tiny_bundle: Path) -> None:
         "kill_switch",
         "live",
         "manifest",
+        "operators",
         "policy",
         "reasons",
         "rollout",
         "router",
         "rules",
         "session",
+        "signature",
         "tally",
         "text",
         "values",

@@ -25,13 +25,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--context-tokens", type=int, default=0, help="history and documents beyond the prompt (default 0)"
     )
+    parser.add_argument(
+        "--require-signature", type=Path, metavar="PUBLIC_KEY", help="refuse a bundle that its owner did not sign"
+    )
 
 
 def run(args: Namespace) -> int:
     """Route and print."""
     from pointsman.router import Router
 
-    router = Router.load(args.bundle)
+    router = Router.load(args.bundle, require_signature=args.require_signature)
     lines = sys.stdin.buffer if args.text == "-" else [args.text]
     for line in lines:
         text = line.rstrip(b"\r\n") if isinstance(line, bytes) else line
