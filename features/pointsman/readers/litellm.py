@@ -209,6 +209,9 @@ def _name(span: Span, record: Mapping[str, Any], metadata: Mapping[str, Any]) ->
         if word is not None:
             tags[key] = word
     span.tags = tags
+    if not whole(metadata.get("attempted_fallbacks")):
+        # pointsman's hook writes with which probability it chose; a fallback was not chosen.
+        span.propensity = number(tags.get("pointsman.propensity"))
     span.conversation_id = text(record.get("session_id")) if "trace_id" in record else None
     if span.conversation_id is None:
         span.conversation_id = text(at(said, "session_id", "conversation_id"))
@@ -243,5 +246,6 @@ READER = SpanReader(
         "modality",
         "context_tokens",
         "intent",
+        "propensity",
     ),
 )

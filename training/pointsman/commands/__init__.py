@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol, cast
 
-from pointsman.commands import fit, ingest, policy, quickstart, replay, route, spec, tune_worker
+from pointsman.commands import (
+    export,
+    fit,
+    ingest,
+    keygen,
+    policy,
+    quickstart,
+    replay,
+    route,
+    serve,
+    sign,
+    spec,
+    tune_worker,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -26,4 +39,7 @@ class Command(Protocol):
         """Do it; return the exit code."""
 
 
-COMMANDS = cast("tuple[Command, ...]", (quickstart, ingest, spec, fit, replay, route, policy, tune_worker))
+COMMANDS = cast(
+    "tuple[Command, ...]",
+    (quickstart, ingest, spec, fit, replay, route, policy, tune_worker, serve, export, keygen, sign),
+)

@@ -31,6 +31,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--log-prompts", action="store_true", help="with the prompts: needed to train from the log")
     parser.add_argument("--kill-file", type=Path, help="while it exists, everything goes to the safe model")
     parser.add_argument("--redis", metavar="URL", help="guards and kill-switch shared with other processes")
+    parser.add_argument(
+        "--require-signature", type=Path, metavar="PUBLIC_KEY", help="refuse bundles that its owner did not sign"
+    )
     parser.add_argument("--canary", metavar="PATH:SHARE", help="serve a share (0..1) of the requests by another bundle")
     parser.add_argument("--shadow", metavar="PATH:SHARE", help="ask another bundle about a share, and only log it")
     parser.add_argument("--threads", type=int, default=1, help="of the classifier, for one decision (default 1)")
@@ -62,7 +65,7 @@ def run(args: Namespace) -> int:
         host=args.host,
         port=args.port,
         token=read_token(args.token_file),
-        threads=args.workers,
+        workers=args.workers,
         max_waiting=args.max_waiting,
         max_batch=args.max_batch,
         max_body_bytes=args.max_body_bytes,
@@ -95,7 +98,14 @@ def _router(args: Namespace) -> Router:
     ledger = Ledger(store)
     log = None if args.log is None else DecisionLog(args.log, prompts=args.log_prompts)
     switch = KillSwitch(args.kill_file, ledger=ledger)
-    return Router.load(args.bundle, threads=args.threads, ledger=ledger, kill_switch=switch, log=log)
+    return Router.load(
+        args.bundle,
+        threads=args.threads,
+        ledger=ledger,
+        kill_switch=switch,
+        log=log,
+        require_signature=args.require_signature,
+    )
 
 
 def _trial(text: str, role: str) -> tuple[Path, float]:

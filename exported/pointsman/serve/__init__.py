@@ -1,0 +1,1 @@
+"""The sidecar: a router behind HTTP, for gateways in any language. Needs the extra ``serve``."""
