@@ -69,10 +69,11 @@ class Process:
             time.sleep(0.01)
 
     def stop(self) -> int:
+        assert self.process.stderr is not None
         self.process.send_signal(signal.SIGTERM)
-        _, rest = self.process.communicate(timeout=30)
-        self.lines += rest.splitlines()
-        return self.process.returncode
+        # Not communicate(): it passes over lines that came with the first one and wait in the buffer.
+        self.lines += self.process.stderr.read().splitlines()
+        return self.process.wait(timeout=30)
 
 
 @pytest.fixture
