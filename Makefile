@@ -34,12 +34,12 @@ peers: $(VENV)/.dev
 week: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/sample_week.py --readme README.md --picture notebooks/images/sample_week.png
 
-# The tables of features/INGEST.md: which columns each format gives; how fast a million and ten million rows are read.
+# The tables of features/INGEST.md: which columns each format gives; how fast a million rows are read.
 formats: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/formats_table.py --page features/INGEST.md
 
 ingest-speed: $(VENV)/.dev
-	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 10000000 --page features/INGEST.md
+	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 --page features/INGEST.md
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
