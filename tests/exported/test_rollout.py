@@ -6,39 +6,18 @@ import asyncio
 import json
 import shutil
 import threading
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pointsman.bundle import load_bundle, write_bundle
 from pointsman.decision_log import DecisionLog
 from pointsman.errors import BundleError, PointsmanError
 from pointsman.router import Router
-from pointsman.rules import ValueRule
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 TEXTS = ["hello", "write code to sum this", "fix this ?", "", "what is the sum"]
-
-
-@pytest.fixture
-def other(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """The same bundle with a rule that sends everything to large."""
-    bundle = load_bundle(tiny_bundle)
-    policy = replace(bundle.policy, rule=ValueRule(trust=0.0, useful_value_usd=1e6))
-    return write_bundle(
-        tmp_path / "other",
-        graph=bundle.read("model.onnx"),
-        tokenizer_json=bundle.read("tokenizer.json").decode(),
-        policy=policy,
-        conformance=[],
-        model_card="",
-        model_io=bundle.io,
-        provenance={},
-        seen=[],
-    )
 
 
 def rows(path: Path) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """A gateway's configuration, written from a policy: its text, and what the gateway cannot be told by it.
 
-Standard library only: YAML is written here, so that no renderer needs a library.
+YAML is written here, so that no renderer needs a library.
 """
 
 from __future__ import annotations
@@ -10,10 +10,14 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from pointsman.errors import PointsmanError
 
-__all__ = ["Rendered", "as_yaml", "commented"]
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from pointsman.policy import Policy
+
+__all__ = ["Rendered", "as_yaml", "commented", "known_deployments"]
 
 _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]*")
 _SPECIAL = frozenset({"true", "false", "yes", "no", "on", "off", "y", "n", "null"})
@@ -84,3 +88,14 @@ def _scalar(value: Any) -> str:
 def _escaped(character: str) -> str:
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+def known_deployments(
+    deployments: Mapping[str, Mapping[str, Any]] | None, policy: Policy, target: str
+) -> Mapping[str, Mapping[str, Any]]:
+    """Return what is known of who serves the candidates; raise PointsmanError where a name is no candidate's."""
+    known: Mapping[str, Mapping[str, Any]] = {} if deployments is None else deployments
+    for name in known:
+        if name not in policy.models:
+            raise PointsmanError(f"{target}: a deployment is named {name!r}; allowed: {', '.join(policy.models)}")
+    return known

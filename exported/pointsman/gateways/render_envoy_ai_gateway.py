@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman.errors import PointsmanError
 from pointsman.gateways.envoy.settings import INTENT_HEADER, LONGEST_NAME, MODEL_HEADER, header_value
 from pointsman.gateways.plan import followers
-from pointsman.gateways.render import Rendered, as_yaml, commented
+from pointsman.gateways.render import Rendered, as_yaml, commented, known_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,12 +54,7 @@ def render_envoy_ai_gateway(
     PointsmanError
         Where a deployment's name is no candidate's, or the routed model is one.
     """
-    deployments = {} if deployments is None else deployments
-    for one in deployments:
-        if one not in policy.models:
-            raise PointsmanError(
-                f"envoy-ai-gateway: a deployment is named {one!r}; allowed: {', '.join(policy.models)}"
-            )
+    deployments = known_deployments(deployments, policy, "envoy-ai-gateway")
     if routed_model in policy.models:
         raise PointsmanError(f"envoy-ai-gateway: the routed model {routed_model!r} is a candidate; choose another name")
     missing: list[str] = []

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pointsman.errors import PointsmanError
 from pointsman.gateways.litellm_plugin import tier_name
-from pointsman.gateways.render import Rendered, as_yaml, commented
+from pointsman.gateways.render import Rendered, as_yaml, commented, known_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,12 +60,9 @@ def render_litellm(
     PointsmanError
         Where the way or a deployment's name is unknown, or a candidate has the name of the routed model.
     """
-    deployments = {} if deployments is None else deployments
+    deployments = known_deployments(deployments, policy, "litellm")
     if way not in WAYS:
         raise PointsmanError(f"litellm: the way is {way!r}; allowed: {', '.join(WAYS)}")
-    for name in deployments:
-        if name not in policy.models:
-            raise PointsmanError(f"litellm: a deployment is named {name!r}; allowed: {', '.join(policy.models)}")
     if routed_model in policy.models:
         raise PointsmanError(f"litellm: the routed model {routed_model!r} has the name of a candidate; choose another")
     missing: list[str] = []

@@ -11,9 +11,8 @@ import math
 import re
 from typing import TYPE_CHECKING, Any
 
-from pointsman.errors import PointsmanError
 from pointsman.gateways.plan import followers, model_by_intent, unrouted
-from pointsman.gateways.render import Rendered
+from pointsman.gateways.render import Rendered, known_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +43,7 @@ def render_portkey(policy: Policy, *, deployments: Mapping[str, Mapping[str, Any
     PointsmanError
         Where a deployment's name is no candidate's.
     """
-    deployments = {} if deployments is None else deployments
-    for name in deployments:
-        if name not in policy.models:
-            raise PointsmanError(f"portkey: a deployment is named {name!r}; allowed: {', '.join(policy.models)}")
+    deployments = known_deployments(deployments, policy, "portkey")
     missing = unrouted(policy)
     single = {one.name: _single(one, policy, deployments.get(one.name), missing) for one in policy.candidates}
     chains: dict[tuple[str, ...], str] = {}

@@ -10,9 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pointsman.errors import PointsmanError
 from pointsman.gateways.plan import followers, model_by_intent, unrouted
-from pointsman.gateways.render import Rendered, as_yaml, commented
+from pointsman.gateways.render import Rendered, as_yaml, commented, known_deployments
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,10 +43,7 @@ def render_vllm_sr(policy: Policy, *, deployments: Mapping[str, Mapping[str, Any
     PointsmanError
         Where a deployment's name is no candidate's.
     """
-    deployments = {} if deployments is None else deployments
-    for name in deployments:
-        if name not in policy.models:
-            raise PointsmanError(f"vllm-sr: a deployment is named {name!r}; allowed: {', '.join(policy.models)}")
+    deployments = known_deployments(deployments, policy, "vllm-sr")
     missing = unrouted(policy)
     signals, decisions = _decisions(policy, missing)
     routing: dict[str, Any] = {

@@ -5,14 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pointsman.bundle import load_bundle, write_bundle
 from pointsman.router import Router
-from pointsman.rules import ValueRule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,24 +82,6 @@ def sidecar(tiny_bundle: Path) -> Iterator[httpx.Client]:
         pytest.importorskip(name, reason=f"the sidecar's tests need {name}")
     with running(Router.load(tiny_bundle), bundle=str(tiny_bundle)) as client:
         yield client
-
-
-@pytest.fixture
-def other(tiny_bundle: Path, tmp_path: Path) -> Path:
-    """The tiny bundle with a rule that sends everything to large."""
-    bundle = load_bundle(tiny_bundle)
-    policy = replace(bundle.policy, rule=ValueRule(trust=0.0, useful_value_usd=1e6))
-    return write_bundle(
-        tmp_path / "other",
-        graph=bundle.read("model.onnx"),
-        tokenizer_json=bundle.read("tokenizer.json").decode(),
-        policy=policy,
-        conformance=[],
-        model_card="",
-        model_io=bundle.io,
-        provenance={},
-        seen=[],
-    )
 
 
 @pytest.fixture
