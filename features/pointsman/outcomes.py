@@ -16,7 +16,7 @@ from pointsman.errors import TraceError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-__all__ = ["ANSWERED", "Outcomes", "outcomes_of", "request_hashes"]
+__all__ = ["ANSWERED", "Outcomes", "hash_requests", "outcomes_of", "request_hashes", "requests_of"]
 
 Floats = NDArray[np.float64]
 
@@ -188,6 +188,25 @@ ANSWERED = frozenset({"ok", "success", "succeeded", "completed", "complete", "do
 _TIMEOUT = frozenset({"timeout", "timed_out", "timed out", "timedout", "deadline_exceeded", "408", "504"})
 
 
+def requests_of(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return what is known of each request of a validated trace table, whatever answered it, in order of time.
+
+    Parameters
+    ----------
+    rows : pandas.DataFrame
+
+    Returns
+    -------
+    pandas.DataFrame
+        By request_id: ``timestamp`` (UTC, naive), ``prompt``, ``intent`` ("" where unknown), ``modality``,
+        ``context_tokens`` and the ids of conversation and user.
+    """
+    heads = _heads(rows, tuple(map(str, rows["model"].unique())))
+    heads["timestamp"] = heads["timestamp"].dt.tz_convert("UTC").dt.tz_localize(None)
+    heads["intent"] = heads["intent"].fillna("")
+    return heads
+
+
 def _heads(rows: pd.DataFrame, models: tuple[str, ...]) -> pd.DataFrame:
     """Return what is known of each request that has a row of a candidate, in order of time."""
     facts = ["timestamp", "prompt", "intent", "modality", "context_tokens", "conversation_id", "user_id"]
@@ -217,9 +236,13 @@ def _failures(status: pd.Series) -> NDArray[np.object_]:
 
 def request_hashes(outcomes: Outcomes) -> NDArray[np.uint64]:
     """Return a 64-bit hash of each request's id and time, (n,): recognises a request without storing it."""
-    times = outcomes.timestamp.astype("int64")
+    return hash_requests(outcomes.request_id, outcomes.timestamp)
+
+
+def hash_requests(request_id: NDArray[np.object_], timestamp: NDArray[np.datetime64]) -> NDArray[np.uint64]:
+    """Return the hashes of requests by their ids and times (UTC, microseconds), (n,) each."""
     digests = [
         hashlib.blake2b(f"{request}|{time}".encode("utf-8", "replace"), digest_size=8).digest()
-        for request, time in zip(outcomes.request_id, times, strict=True)
+        for request, time in zip(request_id, timestamp.astype("datetime64[us]").astype("int64"), strict=True)
     ]
     return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pointsman.commands import (
+    explain,
     export,
     fit,
     ingest,
+    intents,
     keygen,
     policy,
     quickstart,
@@ -41,5 +43,5 @@ class Command(Protocol):
 
 COMMANDS = cast(
     "tuple[Command, ...]",
-    (quickstart, ingest, spec, fit, replay, route, policy, tune_worker, serve, export, keygen, sign),
+    (quickstart, ingest, spec, fit, replay, route, explain, intents, policy, tune_worker, serve, export, keygen, sign),
 )
