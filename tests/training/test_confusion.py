@@ -48,9 +48,8 @@ def test_counts_are_sklearns() -> None:
         assert one.recall[1] < one.recall[0] < one.recall[2]
     assert found.unknown == {"surprise": int((labels == "surprise").sum())}
     assert [one.f1 for one in found.quality] == sorted(one.f1 for one in found.quality)
-    assert (
-        sum(count for *_, count in found.confused) == len(found.mistakes) == int((truth[0] != np.array(truth[1])).sum())
-    )
+    wrong = sum(label != belief for label, belief in zip(*truth, strict=True))
+    assert sum(count for *_, count in found.confused) == len(found.mistakes) == wrong
 
 
 def test_mistakes_believed_most_firmly_come_first() -> None:
