@@ -71,6 +71,7 @@ class TransformerEncoder:
     """
 
     def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
+        self.source = source
         self.clip = clip or Clip()
         self.name = "all-MiniLM-L6-v2" if source is None else Path(source).resolve().name
         if (isinstance(source, Path) or str(source).startswith(("/", "."))) and not Path(str(source)).is_dir():

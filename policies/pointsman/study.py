@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -57,7 +57,11 @@ class TrialRecord:
     useful_rate, late_share : float
         0..1.
     constraints : dict of str to float
-        By how much each is missed; 0 and less where it is met.
+        By how much each is missed, on its own scale; 0 and less where it is met.
+    values : dict of str to float
+        What was measured for each constraint.
+    began, ended : float
+        Unix time, s.
     """
 
     number: int
@@ -66,6 +70,9 @@ class TrialRecord:
     useful_rate: float
     late_share: float
     constraints: dict[str, float]
+    values: dict[str, float] = field(default_factory=dict)
+    began: float = 0.0
+    ended: float = 0.0
 
 
 def sampler_name(sampler: Sampler) -> Sampler:
@@ -179,6 +186,7 @@ def _tell(trial: optuna.Trial, found: Tried, front: bool) -> float | tuple[float
             "useful_rate": evaluation.useful_rate,
             "late_share": evaluation.late_share,
             "constraints": slacks,
+            "values": {check.name: check.value for check in evaluation.checks},
         },
     )
     if front:
@@ -285,4 +293,5 @@ def _enqueue(study: optuna.Study, starts: Iterable[dict[str, Any]]) -> None:
 
 
 def _record(trial: Any) -> TrialRecord:
-    return TrialRecord(number=trial.number, params=dict(trial.params), **trial.user_attrs["found"])
+    times = {"began": trial.datetime_start.timestamp(), "ended": trial.datetime_complete.timestamp()}
+    return TrialRecord(number=trial.number, params=dict(trial.params), **trial.user_attrs["found"], **times)

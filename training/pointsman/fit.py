@@ -195,6 +195,7 @@ def fit(
         router = Router.load(trial_run, threads=0)
         later = [calibrate.take(usable(calibrate) if logs else calibrate.complete), certify]
         prompts = [prompt for part in later for prompt in part.prompt]
+        say("certify", 0, len(prompts))
         whole = router.read(prompts, progress=lambda done, total: say("certify", done, total))
         first = np.arange(len(prompts)) < len(later[0])
         reading = whole.take(~first)
@@ -222,6 +223,7 @@ def _train(
     say: Progress,
 ) -> CrossFit:
     prompts, first = [*learn.prompt, *calibrate.prompt], len(learn)
+    say("encode", 0, len(prompts))
     embeddings = cached_encode(encoder, prompts, options.cache, lambda done, total: say("encode", done, total))
     ids = encoder.token_ids(prompts)
     lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)

@@ -103,7 +103,7 @@ def run(args: Namespace) -> int:
     )
     tracker = None if args.no_tracking else Tracker(args.tracking_uri, args.experiment)
     with Phases() as phases:
-        result = tracked_fit(traces, spec, args.out, encoder, options, tracker, phases)
+        result = tracked_fit(traces, spec, args.out, encoder, options, tracker, phases, source=args.traces)
     show_report(result.report)
     if args.front or args.pick or args.sampler == "nsga2":
         _show_front(result, args.front)

@@ -61,9 +61,8 @@ def run(args: Namespace) -> int:
         phases("generate", 1, 1)
         options = FitOptions(args.trials, args.seed, cache=out / "cache")
         tracker = Tracker(f"sqlite:///{(out / 'mlflow.db').resolve()}", "quickstart")
-        result = tracked_fit(
-            traces, spec, out / "bundle", TransformerEncoder(), options, tracker, phases, "sample-week"
-        )
+        fixed = (traces, spec, out / "bundle", TransformerEncoder(), options, tracker, phases, "sample-week")
+        result = tracked_fit(*fixed, source=out / "traces.parquet")
     picture = cost_and_usefulness(result.report, out / "cost_and_usefulness.png")
     (out / "report.json").write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     sys.stdout.write("\nThe sample week is simulated by pointsman itself; the README shows real outcomes beside it.\n")
