@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pointsman.policy import Policy
     from pointsman.propensity import Propensities
 
-__all__ = ["before_after", "verdict"]
+__all__ = ["as_estimated", "before_after", "percent", "points", "verdict"]
 
 RIVALS = ("best_per_intent", "random_same_cost")
 """The content-blind baselines that a router must beat to have learned anything."""
@@ -115,7 +115,7 @@ def before_after(
         "off_policy": off_policy,
     }
     if off_policy is not None:
-        _as_estimated(report["change"], off_policy["change"], len(outcomes))
+        as_estimated(report["change"], off_policy["change"], len(outcomes))
     for change in report["against"].values():
         change["stands"] = compare(change)
     return {"verdict": verdict(report), **report}
@@ -125,9 +125,9 @@ def verdict(report: Mapping[str, Any]) -> str:
     """Return the report's first line: whether the constraints held, whether anything was learned, what changed."""
     change = report["change"]
     states = {state: [one["name"] for one in report["constraints"] if one["verdict"] == state] for state in _STATES}
-    parts = [f"useful {_points(change['useful_rate'])}", f"cost {_percent(change['cost_usd'])}"]
+    parts = [f"useful {points(change['useful_rate'])}", f"cost {percent(change['cost_usd'])}"]
     if change["p95_ms"] is not None:
-        parts.append(f"P95 {_percent(change['p95_ms'])}")
+        parts.append(f"P95 {percent(change['p95_ms'])}")
     if change["few_clusters"]:
         parts.append(f"(of {change['clusters']} users or conversations: intervals may be too narrow)")
     text = f"{_learned(report['against'])} {', '.join(parts)} on {report['requests']:,} unseen requests"
@@ -179,7 +179,7 @@ def _off_policy(
     return found.to_dict()
 
 
-def _as_estimated(change: dict[str, Any], found: Mapping[str, Any], n: int) -> None:
+def as_estimated(change: dict[str, Any], found: Mapping[str, Any], n: int) -> None:
     """Give the change the doubly robust intervals: resampling scores knows nothing of heavy weights."""
     for name, key in (("useful_rate", "useful"), ("cost_usd", "cost_usd"), ("cost_per_useful", "cost_per_useful")):
         entry = found[key]["dr"]
@@ -201,13 +201,15 @@ def _learned(against: Mapping[str, Any]) -> str:
     return f"Not proven to have learned more than the content-blind baselines ({words}):"
 
 
-def _points(entry: Mapping[str, float] | None) -> str:
+def points(entry: Mapping[str, float] | None) -> str:
+    """Return a change of a share in percentage points, with its interval."""
     if entry is None:
         return "by what cannot be told"
     return f"{100 * entry['difference']:+.1f} points [{100 * entry['low']:+.1f}, {100 * entry['high']:+.1f}]"
 
 
-def _percent(entry: Mapping[str, float] | None) -> str:
+def percent(entry: Mapping[str, float] | None) -> str:
+    """Return a change in per cent of what was before, with its interval; in its own unit where it was 0."""
     if entry is None:
         return "by what cannot be told"
     if "ratio" not in entry:

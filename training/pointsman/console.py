@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from types import TracebackType
 
-__all__ = ["Phases", "show_report", "show_table"]
+__all__ = ["Phases", "show_comparison", "show_report", "show_table"]
 
 NAMES = {
     "generate": "generate the sample week",
@@ -25,6 +25,7 @@ NAMES = {
     "tune": "search thresholds",
     "export": "export the bundle",
     "certify": "replay unseen requests",
+    "compare": "replay by the second",
     "prove": "certify out of fold",
     "track": "log to MLflow",
 }
@@ -96,6 +97,29 @@ def show_report(report: Mapping[str, Any]) -> None:
         console.print(Text("\n" + _sentence(report["off_policy"]["verdict"])))
     if report["modelled"]:
         console.print(Text(f"Modelled, not measured: {', '.join(report['modelled'])}."))
+
+
+def show_comparison(report: Mapping[str, Any]) -> None:
+    """Print what changes between two bundles: the verdict, both sides, who moves where, by intent, in the policy."""
+    from pointsman.tables import change_lines, comparison_cells, flow_cells, intent_cells
+
+    console = Console() if sys.stdout.isatty() else Console(width=150)
+    console.print(Text(report["verdict"], style="bold"), end="\n\n")
+    show_table(comparison_cells(report), strong=(1, 2, 3))
+    moved, confidence = report["moved"], 100 * report["confidence"]
+    if moved["flows"]:
+        console.print(Text(f"\n{moved['requests']:,} of {report['requests']:,} requests go elsewhere:"))
+        show_table(flow_cells(report))
+    if len(report["intents"]) > 1:
+        held = f"intervals hold in all {len(report['intents'])} intents at once, with {confidence:g} %"
+        console.print(Text(f"\nBy intent ({held}; proven by Holm-adjusted exact tests):"))
+        show_table(intent_cells(report))
+    if report["policy_changes"]:
+        console.print(Text("\nChanged in the policy:\n" + change_lines(report)))
+    if report["off_policy"] is not None:
+        console.print(Text("\n" + _sentence(report["off_policy"]["verdict"])))
+    if report["modelled"]:
+        console.print(Text(f"\nModelled, not measured: {', '.join(report['modelled'])}."))
 
 
 def _sentence(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pointsman.commands import (
+    compare,
     explain,
     export,
     fit,
@@ -43,5 +44,21 @@ class Command(Protocol):
 
 COMMANDS = cast(
     "tuple[Command, ...]",
-    (quickstart, ingest, spec, fit, replay, route, explain, intents, policy, tune_worker, serve, export, keygen, sign),
+    (
+        quickstart,
+        ingest,
+        spec,
+        fit,
+        replay,
+        compare,
+        route,
+        explain,
+        intents,
+        policy,
+        tune_worker,
+        serve,
+        export,
+        keygen,
+        sign,
+    ),
 )

@@ -61,6 +61,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--experiment", default="pointsman", help="MLflow experiment (default %(default)s)")
     parser.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
     parser.add_argument("--json", type=Path, help="write the certify slice's report here")
+    parser.add_argument(
+        "--previous", type=Path, help="bundle that the changelog compares with (default: the one that stood at --out)"
+    )
 
 
 def positive(text: str) -> int:
@@ -73,9 +76,11 @@ def positive(text: str) -> int:
 
 def run(args: Namespace) -> int:
     """Fit and show what came of it; exit code 1 where no policy is certified, or the certify slice refutes it."""
+    from pointsman.changelog import changelog_of
     from pointsman.console import Phases, show_report
     from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
+    from pointsman.replaced import note_changes, previous_bundle
     from pointsman.spec import load_spec
     from pointsman.traces import read_traces
     from pointsman.tracked import tracked_fit
@@ -91,6 +96,7 @@ def run(args: Namespace) -> int:
         )
         for reason, count in traces.reasons.items():
             sys.stderr.write(f"  {count:,} × {reason}\n")
+    previous = previous_bundle(args.previous, args.out)
     encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
     options = FitOptions(
         trials=args.trials,
@@ -110,6 +116,10 @@ def run(args: Namespace) -> int:
     if options.problem is not None:
         sys.stdout.write(f"tuning problem, for pointsman tune-worker: {options.problem}\n")
     sys.stdout.write(f"bundle: {result.bundle}\n")
+    if previous is not None:
+        changed = note_changes(previous, result.bundle, traces, spec, changelog_of(args.out), args.seed)
+        if changed is not None:
+            sys.stdout.write(f"{changed['verdict']}\nchangelog: {changelog_of(args.out)}\n")
     if args.json:
         args.json.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     return 0 if result.holds else 1
