@@ -18,10 +18,11 @@ from pointsman.conformance import PROMPTS, conformance_vectors
 from pointsman.encoders import TransformerEncoder
 from pointsman.graph import GraphInfo, export_graph
 from pointsman.guards.settings import GuardSettings, Retry
-from pointsman.heads import Heads, LengthHead
+from pointsman.heads import Heads, LengthHead, RiskHead
 from pointsman.lexical import Lexicon
 from pointsman.policy import Candidate, Expected, Fallback, Policy
 from pointsman.rules import ValueRule
+from pointsman.scope_head import RawScope, ScopeHead
 from pointsman.structure import COLUMNS, Structure
 
 if TYPE_CHECKING:
@@ -116,15 +117,26 @@ def tiny_heads(tiny_encoder: TransformerEncoder) -> Heads:
     mean = embeddings.mean(axis=0)
     spread = np.float32(np.sqrt(((embeddings - mean) ** 2).sum(axis=1).mean()))
     intent_weight, useful_weight = heads.intent_weight / spread, heads.useful_weight / spread
-    assert heads.lengths is not None
-    length_weight = heads.lengths.weight / (3 * spread)
+    lengths = heads.lengths
+    assert lengths is not None
+    length_weight = lengths.weight / (3 * spread)
+    centres = (embeddings[::7] - mean) / spread
+    risk = random_heads(d, len(INTENTS), len(MODELS), tiny_encoder.vocabulary_size, seed=1)
+    risk_weight = risk.useful_weight / spread
+    whitening = (np.eye(d) / spread).astype(np.float32)
+    raw = RawScope(0.5, 0.2, 1.0, whitening, centres + mean / spread, intent_weight[:, 0])
+    heads = replace(
+        heads,
+        hallucination=RiskHead(risk.table, risk_weight, -mean @ risk_weight, risk.useful_pieces, 1.3),
+        scope=ScopeHead.calibrated(raw, np.linspace(-12, 14, 200)),
+    )
     return replace(
         heads,
         intent_weight=intent_weight,
         intent_bias=-mean @ intent_weight,
         useful_weight=useful_weight,
         useful_bias=-mean @ useful_weight,
-        lengths=replace(heads.lengths, weight=length_weight, bias=-mean @ length_weight),
+        lengths=replace(lengths, weight=length_weight, bias=-mean @ length_weight),
         structure=structure,
     )
 

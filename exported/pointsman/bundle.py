@@ -120,8 +120,8 @@ def write_bundle(
     model_card : str
         Markdown.
     model_io : mapping
-        ``GraphInfo.io()``: inputs, outputs (a third where lengths of answers are expected), max_tokens, dimensions,
-        intents, candidates, pad_id.
+        ``GraphInfo.io()``: inputs, outputs (two, and what there is of `pointsman.manifest.OPTIONAL`), max_tokens,
+        dimensions, intents, candidates, pad_id.
     provenance : mapping
         Data fingerprint, time span, run id, library versions, encoder, seed: JSON values without NaN.
     seen : (s,) uint64 array_like
@@ -204,9 +204,12 @@ def load_bundle(path: str | Path, signed_by: PublicKey | None = None) -> Bundle:
     for key, size in {"intents": len(policy.intents), "candidates": len(policy.candidates)}.items():
         if manifest["io"][key] != size:
             raise BundleError(f"{folder / MANIFEST}: io.{key} is {manifest['io'][key]!r}; {POLICY} has {size}")
-    lengths = policy.expected.lengths
-    if lengths is not None and lengths.uses_answers and len(manifest["io"]["outputs"]) < 3:
+    lengths, outputs = policy.expected.lengths, manifest["io"]["outputs"][2:]
+    if lengths is not None and lengths.uses_answers and "output_tokens" not in outputs:
         raise BundleError(f"{folder / POLICY}: expects lengths of answers; {MODEL} has no output for them")
+    abstain = policy.rule.abstain
+    if abstain is not None and abstain.above_out_of_scope is not None and "out_of_scope" not in outputs:
+        raise BundleError(f"{folder / POLICY}: abstains out of scope; {MODEL} has no output out_of_scope")
     if len(contents[SEEN]) % 8:
         raise BundleError(f"{folder / SEEN}: {len(contents[SEEN])} bytes; a multiple of 8 is needed")
     seen = np.frombuffer(contents[SEEN], dtype="<u8").astype(np.uint64)

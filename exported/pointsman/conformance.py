@@ -13,7 +13,7 @@ import numpy as np
 
 from pointsman.decide import Facts, Reading, believe, decide, fallback_allowed
 from pointsman.errors import BundleError, PointsmanError
-from pointsman.manifest import CONFORMANCE
+from pointsman.manifest import CONFORMANCE, OPTIONAL
 from pointsman.router import Router
 from pointsman.text import Clip
 
@@ -115,7 +115,8 @@ def conformance_vectors(
     -------
     list of dict
         prompt, modality, context_tokens, clipped (where it differs from the prompt), input_ids, intent_probs,
-        useful_probs, output_tokens (where the graph has that output), intent, model, fallbacks, timeout_ms.
+        useful_probs, the other outputs that the graph has (`pointsman.manifest.OPTIONAL`), intent, model, fallbacks,
+        timeout_ms.
     """
     from tokenizers import Tokenizer
 
@@ -129,7 +130,7 @@ def conformance_vectors(
     chosen = decide(beliefs, policy.rule)
     allowed = fallback_allowed(beliefs, facts, policy)
     steady = _steady(reading, facts, policy)
-    tokens = reading.output_tokens
+    more = {name: values for name in OPTIONAL if (values := getattr(reading, name)) is not None}
     vectors = []
     for at in np.flatnonzero(steady).tolist():
         candidate = policy.candidates[int(chosen[at])]
@@ -142,7 +143,7 @@ def conformance_vectors(
             "input_ids": ids[at],
             "intent_probs": [round(float(value), 7) for value in reading.intent_probs[at]],
             "useful_probs": [round(float(value), 7) for value in reading.useful_probs[at]],
-            "output_tokens": None if tokens is None else [round(float(value), 4) for value in tokens[at]],
+            **{name: [round(float(value), _DIGITS.get(name, 7)) for value in rows[at]] for name, rows in more.items()},
             "intent": policy.intents[int(beliefs.intent[at])],
             "model": candidate.name,
             "fallbacks": [name for name in dict.fromkeys(names) if name != candidate.name],
@@ -150,8 +151,6 @@ def conformance_vectors(
         }
         if clipped[at] == prompts[at]:
             del vector["clipped"]
-        if tokens is None:
-            del vector["output_tokens"]
         vectors.append(vector)
     return vectors
 
@@ -196,6 +195,7 @@ def check_conformance(bundle: str | Path | Router) -> list[str]:
     return found
 
 
+_DIGITS = {"output_tokens": 4}
 _DECIDED = ("intent", "model", "fallbacks", "timeout_ms")
 
 
@@ -210,10 +210,11 @@ def _steady(reading: Reading, facts: Facts, policy: Policy) -> NDArray[np.bool_]
             probs + size * generator.choice([-1, 1], probs.shape)
             for probs in (reading.intent_probs, reading.useful_probs)
         )
-        tokens = reading.output_tokens
-        if tokens is not None:
-            tokens = tokens + size * (1 + tokens) * generator.choice([-1, 1], tokens.shape)
-        beliefs = believe(Reading(intent, useful, tokens), facts, policy)
+        more = {name: values for name in OPTIONAL if (values := getattr(reading, name)) is not None}
+        for name, values in more.items():
+            scale = 1 + values if name == "output_tokens" else 1.0
+            more[name] = values + size * scale * generator.choice([-1, 1], values.shape)
+        beliefs = believe(Reading(intent, useful, **more), facts, policy)
         now = {"intent": beliefs.intent, "model": decide(beliefs, policy.rule)}
         first = first or now
         for key, value in now.items():

@@ -85,6 +85,10 @@ class Decision:
         How long to wait before this attempt, ms.
     decided_at : float
         Unix time of the first attempt's decision, s.
+    out_of_scope : float or None
+        Share of the requests learned from that were less unlike the others, 0..1; None where it is not told.
+    p_hallucinated : float or None
+        Believed probability that the model's response is hallucinated, 0..1; None where it is not told.
     """
 
     model: str
@@ -111,6 +115,8 @@ class Decision:
     tried: tuple[str, ...] = field(default=(), compare=False)
     delay_ms: float = field(default=0.0, compare=False)
     decided_at: float = field(default=0.0, compare=False)
+    out_of_scope: float | None = field(default=None, compare=False)
+    p_hallucinated: float | None = field(default=None, compare=False)
 
     @property
     def attempt(self) -> int:
@@ -199,4 +205,6 @@ _KINDS: dict[str, tuple[type, ...]] = {
     "tried": _LIST,
     "delay_ms": _NUMBER,
     "decided_at": _NUMBER,
+    "out_of_scope": _NUMBER + _NONE,
+    "p_hallucinated": _NUMBER + _NONE,
 }

@@ -8,30 +8,25 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from pointsman.errors import MissingExtraError, PointsmanError
-from pointsman.heads import TABLE_MARGIN, Heads
-from pointsman.structure import COUNTS, FARTHEST, WEIGHT
+from pointsman.manifest import OPTIONAL
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     import torch
-    from numpy.typing import NDArray
 
     from pointsman.encoders import TransformerEncoder
+    from pointsman.heads import Heads
 
-__all__ = ["INPUTS", "LENGTHS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph"]
+__all__ = ["INPUTS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph", "outputs_of"]
 
 OPSET = 17
 """Operator set of the graph; the first with LayerNormalization, and read by every onnxruntime since 1.12."""
 
 INPUTS = ("input_ids", "attention_mask")
 OUTPUTS = ("intent_probs", "useful_probs")
-LENGTHS = "output_tokens"
-"""The third output; only where the heads know lengths."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +38,7 @@ class GraphInfo:
     inputs : tuple of str
         Names of the int64 inputs, (n, tokens) each, both dimensions dynamic.
     outputs : tuple of str
-        Names of the float32 outputs, (n, k), (n, m) and, where answers' lengths are expected, (n, m).
+        Names of the float32 outputs: `OUTPUTS`, (n, k) and (n, m), and what there is of `pointsman.manifest.OPTIONAL`.
     max_tokens : int
         Tokens read of a prompt, special tokens included.
     dimensions, intents, candidates : int
@@ -105,7 +100,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
         raise PointsmanError(
             f"{encoder.name}: the vocabulary has {encoder.vocabulary_size} pieces, the heads need {len(heads.idf)}"
         )
-    outputs = OUTPUTS if heads.lengths is None else (*OUTPUTS, LENGTHS)
+    outputs = outputs_of(heads)
     module = _module(encoder, heads).eval()
     # Two rows of several tokens, one padded: nothing about the example's shape may be baked into the graph.
     ids = torch.full((2, 5), _pad_id(encoder), dtype=torch.int64)
@@ -140,6 +135,12 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     )
 
 
+def outputs_of(heads: Heads) -> tuple[str, ...]:
+    """Return the names of the outputs that these heads have, in their order."""
+    there = (heads.lengths is not None, heads.scope is not None, heads.hallucination is not None, heads.several)
+    return (*OUTPUTS, *(name for name, has in zip(OPTIONAL, there, strict=True) if has))
+
+
 def _check_modules(encoder: TransformerEncoder) -> None:
     """Refuse an encoder whose embeddings are not the normalised mean of its transformer's token embeddings."""
     modules = list(encoder.model)
@@ -165,73 +166,26 @@ def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
     """Return encoder and heads as one torch module of (input_ids, attention_mask)."""
     import torch
 
+    from pointsman.head_layers import HeadLayers
+
     transformer: Any = encoder.model[0]
-    k, m = heads.table.shape
-    lengths, structure = heads.lengths, heads.structure
 
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.transformer = transformer.auto_model
-            self.intent_weight = _constant(heads.intent_weight)
-            self.intent_bias = _constant(heads.intent_bias)
-            self.table = _constant(heads.table)
-            self.useful_weight = _constant(heads.useful_weight)
-            self.useful_bias = _constant(heads.useful_bias)
-            self.idf = _constant(heads.idf[:, None])
-            pieces = [heads.intent_pieces, heads.useful_pieces]
-            if lengths is not None:
-                pieces.append(lengths.pieces)
-                self.length_table = _constant(lengths.table)
-                self.length_weight = _constant(lengths.weight)
-                self.length_bias = _constant(lengths.bias)
-                self.shortest, self.longest = _constant(lengths.shortest), _constant(lengths.longest)
-            by_piece = heads.idf[:, None] * np.concatenate(pieces, axis=1)
-            if structure is not None:  # last: the same gather and sum count, too
-                by_piece = np.concatenate([by_piece, structure.counted], axis=1)
-                self.structure_mean, self.structure_scale = _constant(structure.mean), _constant(structure.scale)
-            self.pieces = _constant(by_piece)
+            self.heads = HeadLayers(heads)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
             tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
             weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
             mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
-            embedding = torch.nn.functional.normalize(mean, dim=1)
-            idf = torch.nn.functional.embedding(input_ids, self.idf) * weight
-            found = (torch.nn.functional.embedding(input_ids, self.pieces) * weight).sum(1)
-            if structure is not None:
-                columns = (_columns(found[:, -len(COUNTS) :]) - self.structure_mean) * self.structure_scale
-                embedding = torch.cat([embedding, columns.clamp(-FARTHEST * WEIGHT, FARTHEST * WEIGHT)], dim=1)
-            found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
-            logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
-            intent = torch.softmax(logits / heads.intent_temperature, dim=1)
-            average = (intent @ self.table).clamp(TABLE_MARGIN, 1 - TABLE_MARGIN)
-            evidence = embedding @ self.useful_weight + found[:, k : k + m] + self.useful_bias
-            useful = torch.sigmoid((torch.log(average / (1 - average)) + evidence) / heads.useful_temperature)
-            if lengths is None:
-                return intent, useful
-            logs = intent @ self.length_table + embedding @ self.length_weight + self.length_bias
-            logs = logs + found[:, k + m : k + 2 * m]
-            return intent, useful, torch.exp(torch.minimum(torch.maximum(logs, self.shortest), self.longest)) - 1
+            found: tuple[torch.Tensor, ...] = self.heads(
+                input_ids, attention_mask, torch.nn.functional.normalize(mean, dim=1)
+            )
+            return found
 
     return Classifier()
-
-
-def _columns(sums: torch.Tensor) -> torch.Tensor:
-    """Return the columns of `pointsman.structure.COLUMNS`, (n, 5), of what was counted, (n, 3)."""
-    import torch
-
-    pieces, numbers, characters = sums[:, 0].clamp(min=1), sums[:, 1], sums[:, 2].clamp(min=1)
-    length = pieces.log()
-    return torch.stack(
-        [length, length.square(), (1 + numbers).log(), numbers / pieces, (characters / pieces).log()], dim=1
-    )
-
-
-def _constant(array: NDArray[np.float32]) -> torch.nn.Parameter:
-    import torch
-
-    return torch.nn.Parameter(torch.tensor(array, dtype=torch.float32), requires_grad=False)
 
 
 def _strip(model: Any) -> None:

@@ -114,7 +114,8 @@ class LiveBundle:
         useful = blend(beliefs, policy.rule)
         allowed = fallback_allowed(beliefs, facts, policy)
         capable = can_take(facts, policy)
-        confidence = reading.intent_probs.max(axis=1).tolist()
+        confidence = reading.confidence.tolist()
+        scope, risk = beliefs.out_of_scope, reading.hallucination_probs
         now = self._wall()
         decisions = []
         for at, choice in enumerate(choices):
@@ -132,6 +133,7 @@ class LiveBundle:
                 late=beliefs.late[:, at].tolist(),
                 eligible=np.flatnonzero(beliefs.eligible[:, at]).tolist(),
                 capable=bool(capable[choice.unguarded, at]),
+                out_of_scope=None if scope is None else float(scope[at]),
             )
             candidate = policy.candidates[index]
             steps = [step for step, fits in zip(self._steps, allowed[:, at].tolist(), strict=True) if fits]
@@ -160,6 +162,8 @@ class LiveBundle:
                     retry_delays_ms=self.guards.delays_ms(request_id) if guarded else (),
                     fallback_steps=tuple(steps),
                     decided_at=now,
+                    out_of_scope=case.out_of_scope,
+                    p_hallucinated=None if risk is None else float(risk[at, index]),
                 )
             )
         return decisions

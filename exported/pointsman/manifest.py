@@ -22,6 +22,7 @@ __all__ = [
     "FILES",
     "FORMAT_VERSION",
     "MANIFEST",
+    "OPTIONAL",
     "SIGNATURE",
     "PublicKey",
     "open_plain",
@@ -55,6 +56,8 @@ MOST_BYTES = {
 """Larger files are refused before they are read."""
 MOST_SIZE = 1 << 20
 """Of a dimension in ``io``: more tokens, intents or candidates than any graph has."""
+OPTIONAL = ("output_tokens", "out_of_scope", "hallucination_probs", "intent_labels")
+"""Outputs of a graph behind the first two, in this order; each is there where the traces could teach it."""
 _KEYS = ("format_version", "name", "created", "io", "provenance", "files", "sha256")
 
 
@@ -115,12 +118,13 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for key, kind in {"name": str, "created": str, "io": dict, "provenance": dict}.items():
         if not isinstance(document[key], kind):
             raise BundleError(f"{where}: {key} must be {'a text' if kind is str else 'an object'}")
-    for key in ("inputs", "outputs"):
+    for key, more in {"inputs": (), "outputs": OPTIONAL}.items():
         names = io.get(key)
-        most = 2 + (key == "outputs")  # the third output, expected lengths of answers, may be missing
-        if not isinstance(names, list) or not 2 <= len(names) <= most or {type(name) for name in names} != {str}:
-            allowed = "two names" if most == 2 else "two or three names"
-            raise BundleError(f"{where}: io.{key} is {str(names)[:80]}; {allowed} are needed")
+        if not isinstance(names, list) or len(names) < 2 or {type(name) for name in names} != {str}:
+            raise BundleError(f"{where}: io.{key} is {str(names)[:80]}; two names are needed")
+        if names[2:] != [name for name in more if name in names[2:]]:
+            allowed = f"two names{', then any of ' if more else ''}{', '.join(more)}"
+            raise BundleError(f"{where}: io.{key} is {str(names)[:120]}; {allowed} are needed")
     for key, least in {"max_tokens": 1, "dimensions": 1, "intents": 1, "candidates": 1, "pad_id": 0}.items():
         size = io.get(key)
         if type(size) is not int or not least <= size <= MOST_SIZE:

@@ -30,6 +30,8 @@ class Case(NamedTuple):
         Candidates that the rule could choose from.
     capable : bool
         Whether the chosen one can read the request (modality, context window).
+    out_of_scope : float or None
+        See `pointsman.decide.Reading`.
     """
 
     intent: str
@@ -42,6 +44,7 @@ class Case(NamedTuple):
     late: list[float]
     eligible: list[int]
     capable: bool
+    out_of_scope: float | None = None
 
 
 def reason(case: Case, policy: Policy) -> str:
@@ -66,7 +69,10 @@ def _abstained(case: Case, policy: Policy) -> str | None:
         return None
     # Compared in float32, as `pointsman.decide.doubtful` does.
     if np.float32(case.confidence) >= np.float32(abstain.below_confidence):
-        return None
+        above, scope = abstain.above_out_of_scope, case.out_of_scope
+        if above is None or scope is None or np.float32(scope) <= np.float32(above):
+            return None
+        return f"more unlike what was learned from than {scope:.1%} of that was; such requests go to {abstain.model}"
     return f"less sure of the intent than {abstain.below_confidence:.2f}; doubtful requests go to {abstain.model}"
 
 

@@ -64,7 +64,7 @@ class Session:
             start = stop
             if progress is not None:
                 progress(start, len(order))
-        return Reading(*outputs)
+        return Reading(*outputs[:2], **dict(zip(self._io["outputs"][2:], outputs[2:], strict=True)))
 
     def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids that the graph reads of each prompt, after clipping."""
@@ -101,8 +101,9 @@ class Session:
 
 
 def output_widths(io: Mapping[str, Any]) -> list[int]:
-    """Return how wide each output of the graph is: intents first, then one column per candidate."""
-    return [io["intents"], *[io["candidates"]] * (len(io["outputs"]) - 1)]
+    """Return how wide each output of the graph is: one column per intent, or per candidate, or one alone."""
+    of = {"out_of_scope": 1, "intent_labels": io["intents"]}
+    return [io["intents"], *[of.get(name, io["candidates"]) for name in io["outputs"][1:]]]
 
 
 def _graph(bundle: Bundle, threads: int) -> Any:

@@ -48,16 +48,31 @@ class Reading:
         P(the candidate's response is useful).
     output_tokens : (n, m) float array or None
         Expected length of each candidate's answer, tokens; None where the traces did not tell.
+    out_of_scope : (n, 1) float array or None
+        Share of the requests learned from that were less unlike the others than this one.
+    hallucination_probs : (n, m) float array or None
+        P(the candidate's response is hallucinated); None where no trace was labelled.
+    intent_labels : (n, k) float array or None
+        P(the prompt has the intent), where prompts may have several: `intent_probs` are then expected shares of it.
     """
 
     intent_probs: Floats
     useful_probs: Floats
     output_tokens: Floats | None = None
+    out_of_scope: Floats | None = None
+    hallucination_probs: Floats | None = None
+    intent_labels: Floats | None = None
+
+    @property
+    def confidence(self) -> Floats:
+        """The probability of the most probable intent, (n,)."""
+        probs = self.intent_probs if self.intent_labels is None else self.intent_labels
+        return np.asarray(probs.max(axis=1))
 
     def take(self, at: Any) -> Reading:
         """Return the prompts at an index, mask or slice."""
-        tokens = None if self.output_tokens is None else self.output_tokens[at]
-        return Reading(self.intent_probs[at], self.useful_probs[at], tokens)
+        parts: dict[str, Any] = {name: None if part is None else part[at] for name, part in vars(self).items()}
+        return Reading(**parts)
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,6 +120,8 @@ class Beliefs:
         The probability of that intent.
     models, intents : tuple of str
         Names of the m candidates and the k intents: what a rule's names stand for.
+    out_of_scope : (n,) float32 array or None
+        See `Reading`; None where the classifier does not tell.
     """
 
     intent: NDArray[np.intp]
@@ -116,6 +133,7 @@ class Beliefs:
     confidence: NDArray[np.float32]
     models: tuple[str, ...]
     intents: tuple[str, ...]
+    out_of_scope: NDArray[np.float32] | None = None
 
     def take(self, at: Any) -> Beliefs:
         """Return the requests at an index, mask or slice."""
@@ -147,9 +165,10 @@ def believe(reading: Reading, facts: Facts, policy: Policy) -> Beliefs:
         cost_usd=cost,
         late=late,
         eligible=eligibility(intent, facts, policy),
-        confidence=weights.max(axis=1),
+        confidence=np.asarray(reading.confidence, dtype=np.float32),
         models=policy.models,
         intents=policy.intents,
+        out_of_scope=None if reading.out_of_scope is None else np.asarray(reading.out_of_scope[:, 0], dtype=np.float32),
     )
 
 
@@ -178,9 +197,15 @@ def decide(beliefs: Beliefs, rule: Rule) -> NDArray[np.intp]:
 
 
 def doubtful(beliefs: Beliefs, rule: Rule) -> NDArray[np.bool_]:
-    """Return, (n,), whose most probable intent is less probable than the rule asks for; compared in float32."""
+    """Return, (n,), whose most probable intent is less probable than the rule asks for, or who are out of scope.
+
+    Compared in float32.
+    """
     least = 0.0 if rule.abstain is None else rule.abstain.below_confidence
-    return beliefs.confidence < np.float32(least)
+    doubt = beliefs.confidence < np.float32(least)
+    if rule.abstain is not None and rule.abstain.above_out_of_scope is not None and beliefs.out_of_scope is not None:
+        doubt = doubt | (beliefs.out_of_scope > np.float32(rule.abstain.above_out_of_scope))
+    return doubt
 
 
 def fallback_allowed(beliefs: Beliefs, facts: Facts, policy: Policy) -> NDArray[np.bool_]:

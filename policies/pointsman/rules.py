@@ -35,7 +35,7 @@ Groups = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Abstain:
-    """Where a request goes whose intent is too doubtful for the rule.
+    """Where a request goes whose intent is too doubtful for the rule, or which is like nothing that was learned from.
 
     Attributes
     ----------
@@ -43,10 +43,26 @@ class Abstain:
         The rule abstains where the most probable intent is less probable than this, 0..1; 0 for never.
     model : str
         The candidate that gets the request, unless it cannot take it or a fixed rule sends it elsewhere.
+    above_out_of_scope : float or None
+        The rule also abstains where ``out_of_scope`` is above this, 0..1: 0.95 sends 5 % of the requests in scope there
+        in error. None for never.
     """
 
     below_confidence: float
     model: str
+    above_out_of_scope: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        found: dict[str, Any] = {"below_confidence": self.below_confidence, "model": self.model}
+        return found if self.above_out_of_scope is None else {**found, "above_out_of_scope": self.above_out_of_scope}
+
+    @classmethod
+    def from_value(cls, value: Any, key: str) -> Abstain:
+        """Read what `to_dict` wrote; raise BundleError where it is not in that form."""
+        document = {"above_out_of_scope": None, **value} if isinstance(value, Mapping) else value
+        readers: dict[str, Any] = {"below_confidence": _as_is, "model": text, "above_out_of_scope": _as_is}
+        return cls(**exactly(document, key, **readers))
 
 
 class Rule(Protocol):
@@ -269,9 +285,7 @@ def rule_from_dict(document: Mapping[str, Any]) -> Rule:
         groups = members(values["groups"], "rule.groups")
         values["groups"] = {name: texts(intents, f"rule.groups.{name}") for name, intents in groups.items()}
     if values.get("abstain") is not None:
-        values["abstain"] = Abstain(
-            **exactly(values["abstain"], "rule.abstain", below_confidence=lambda value, _: value, model=text)
-        )
+        values["abstain"] = Abstain.from_value(values["abstain"], "rule.abstain")
     return _FAMILIES[kind](**values)
 
 
@@ -289,7 +303,7 @@ def _optional(rule: ValueRule | LadderRule, key: str) -> dict[str, Any]:
         changes = {name: float(value) for name, value in vars(rule)[key].items()}
         found = {"groups": {name: list(intents) for name, intents in rule.groups.items()}, key: changes}
     if rule.abstain is not None:
-        found["abstain"] = vars(rule.abstain).copy()
+        found["abstain"] = rule.abstain.to_dict()
     return found
 
 
@@ -313,8 +327,14 @@ def _check_abstain(abstain: Abstain | None, models: tuple[str, ...]) -> None:
     if abstain is None:
         return
     _within("abstain.below_confidence", abstain.below_confidence, 0, 1)
+    if abstain.above_out_of_scope is not None:
+        _within("abstain.above_out_of_scope", abstain.above_out_of_scope, 0, 1)
     if abstain.model not in models:
         raise BundleError(f"policy: rule.abstain.model is {abstain.model!r}; allowed: {', '.join(models)}")
+
+
+def _as_is(value: Any, _key: str) -> Any:
+    return value
 
 
 def _within(name: str, value: Any, low: float, high: float) -> None:

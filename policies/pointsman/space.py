@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from pointsman.decide import Beliefs
     from pointsman.objective import Objective
+    from pointsman.spec import AbstainSpec
 
 __all__ = ["FAMILIES", "Space", "as_today"]
 
@@ -82,7 +83,7 @@ class Space:
             prices,
             objective.spec.constraints.p95_latency_ms is not None,
             families,
-            None if asked is None else Abstain(0.0 if searched else float(asked.below_confidence), asked.model),
+            None if asked is None else _asked(asked),
             tuple(map(float, np.clip(np.quantile(beliefs.confidence, DOUBTS), 0, MAX_DOUBT))) if searched else (),
         )
 
@@ -161,6 +162,13 @@ class Space:
         low, high = self.prices
         steps = np.geomspace(low, high, PRICES_WITH_LATE if self.late else PRICES)
         return [float(value) for value in np.clip(steps, low, high)]
+
+
+def _asked(spec: AbstainSpec) -> Abstain:
+    """Return the abstention that a spec fixes; where its confidence is searched for, 0 of it."""
+    below = 0.0 if spec.below_confidence == "searched" else float(spec.below_confidence)
+    alarms = spec.out_of_scope_false_alarms
+    return Abstain(below, spec.model, None if alarms is None else 1 - alarms)
 
 
 def as_today(space: Space, baseline: str) -> LadderRule:

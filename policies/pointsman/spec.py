@@ -106,12 +106,16 @@ class Constraints(Strict):
 
 
 class AbstainSpec(Strict):
-    """Where a request goes whose most probable intent is less probable than a limit, which may be searched for."""
+    """Where a request goes whose most probable intent is less probable than a limit, which may be searched for.
+
+    Or which is out of scope: unlike what was learned from, by a threshold that so many requests in scope exceed.
+    """
 
     below_confidence: Annotated[
         Annotated[Share, Tag("number")] | Annotated[Literal["searched"], Tag("word")], Discriminator(_is_number)
     ] = described("a number from 0 to 1, or searched", "searched")
     model: str = Field(description="the name of a candidate")
+    out_of_scope_false_alarms: Annotated[Number, Field(gt=0, lt=1)] | None = described("a number between 0 and 1")
 
 
 class Rules(Strict):
@@ -120,7 +124,9 @@ class Rules(Strict):
     intents: dict[str, str] = described("a mapping of intents to candidates", {})
     modalities: dict[Modality, str] = described("a mapping of text, image, audio to candidates", {})
     long_context: str | None = described("the name of a candidate")
-    abstain: AbstainSpec | None = described("a mapping with the keys below_confidence, model")
+    abstain: AbstainSpec | None = described(
+        "a mapping with the keys below_confidence, model, out_of_scope_false_alarms"
+    )
 
 
 class FallbackSpec(Strict):

@@ -104,8 +104,16 @@ def _of_the_rule(policy: Policy) -> Iterator[_Threshold]:
         text = "0 to ask in group {} what is asked elsewhere; above 0 sends more of it up the ladder, below 0 less."
         yield from entries("shift", "probability", 0.0, text)
     if rule.abstain is not None:
+        scope = rule.abstain.above_out_of_scope
+        if scope is not None:
+            where = "rule.abstain.above_out_of_scope"
+            without = _changed(policy, {"abstain": replace(rule.abstain, above_out_of_scope=None)})
+            text = (
+                f"Set {where} to 1 never to abstain for that; a lower one sends more requests to {rule.abstain.model}."
+            )
+            yield _Threshold(where, scope, "share of requests in scope", 1.0, without, text)
         where = "rule.abstain.below_confidence"
-        without = _changed(policy, {"abstain": None})
+        without = _changed(policy, {"abstain": None if scope is None else replace(rule.abstain, below_confidence=0.0)})
         text = f"Set {where} to 0 never to abstain; a higher one sends more requests to {rule.abstain.model}."
         yield _Threshold(where, rule.abstain.below_confidence, "probability", 0.0, without, text)
 

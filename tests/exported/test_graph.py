@@ -19,7 +19,7 @@ from pointsman.classifier import read
 from pointsman.conformance import PROMPTS
 from pointsman.encoders import TransformerEncoder
 from pointsman.errors import MissingExtraError, PointsmanError
-from pointsman.graph import INPUTS, LENGTHS, OUTPUTS, GraphInfo, export_graph
+from pointsman.graph import INPUTS, OUTPUTS, GraphInfo, export_graph
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pointsman.decide import Reading
     from pointsman.heads import Heads
 
 PROMPT_TEXTS = [prompt for prompt, _, _ in PROMPTS]
@@ -45,11 +46,16 @@ def run(path: Path, encoder: TransformerEncoder, prompts: Sequence[str], togethe
     return [np.concatenate(parts) for parts in zip(*outputs, strict=True)]
 
 
+def told(reading: Reading) -> list[NDArray[Any]]:
+    """Return what was read, without what the heads cannot tell."""
+    return [values for values in vars(reading).values() if values is not None]
+
+
 @pytest.mark.parametrize("together", [True, False])
 def test_probabilities_are_those_of_encoder_and_heads(
     tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: tuple[Path, GraphInfo], together: bool
 ) -> None:
-    expected = vars(read(tiny_encoder, tiny_heads, PROMPT_TEXTS)).values()
+    expected = told(read(tiny_encoder, tiny_heads, PROMPT_TEXTS))
     for got, want in zip(run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together), expected, strict=True):
         assert got.dtype == np.float32
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
@@ -62,7 +68,7 @@ def test_packaged_minilm(tmp_path: Path, make_heads: Callable[..., Heads]) -> No
     info = export_graph(encoder, heads, tmp_path / "m.onnx")
     assert (info.dimensions, info.intents, info.candidates, info.max_tokens) == (384, 8, 4, 128)
     prompts = PROMPT_TEXTS[::3]
-    expected = vars(read(encoder, heads, prompts)).values()
+    expected = told(read(encoder, heads, prompts))
     for got, want in zip(run(tmp_path / "m.onnx", encoder, prompts, together=True), expected, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
 
@@ -78,7 +84,7 @@ def test_structure_is_counted_in_the_graph_as_in_training(
 
     parts: dict[str, Any] = {name: own(getattr(tiny_heads, name)) for name in ("intent_weight", "useful_weight")}
     bags: dict[str, Any] = {name: 0 * getattr(tiny_heads, name) for name in ("intent_pieces", "useful_pieces")}
-    heads = replace(tiny_heads, lengths=None, **parts, **bags)
+    heads = replace(tiny_heads, lengths=None, scope=None, hallucination=None, **parts, **bags)
     export_graph(tiny_encoder, heads, tmp_path / "m.onnx")
     prompts = ["", "the code", "the code the code", "sum 4 8 15 16", "fix this code", "深 ä", "write 7! " * 400]
     expected = read(tiny_encoder, heads, prompts)
@@ -96,9 +102,9 @@ def test_without_structure_the_heads_read_the_embedding_alone(
     assert tiny_heads.lengths is not None
     lengths = replace(tiny_heads.lengths, weight=tiny_heads.lengths.weight[:d])
     weights = {name: getattr(tiny_heads, name)[:d] for name in ("intent_weight", "useful_weight")}
-    heads = replace(tiny_heads, structure=None, lengths=lengths, **weights)
+    heads = replace(tiny_heads, structure=None, lengths=lengths, scope=None, hallucination=None, **weights)
     assert export_graph(tiny_encoder, heads, tmp_path / "m.onnx").dimensions == d
-    expected = vars(read(tiny_encoder, heads, PROMPT_TEXTS)).values()
+    expected = told(read(tiny_encoder, heads, PROMPT_TEXTS))
     got = run(tmp_path / "m.onnx", tiny_encoder, PROMPT_TEXTS, together=True)
     for one, want in zip(got, expected, strict=True):
         np.testing.assert_allclose(one, want, rtol=1e-4, atol=1e-5)
@@ -107,7 +113,7 @@ def test_without_structure_the_heads_read_the_embedding_alone(
 
 
 def test_expected_lengths_stay_in_the_range_seen(tiny_encoder: TransformerEncoder, tiny_graph: Any) -> None:
-    *_, tokens = run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together=True)
+    _, _, tokens, *_ = run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, together=True)
     assert tokens.min() == pytest.approx(20, rel=1e-4)
     assert tokens.max() == pytest.approx(900, rel=1e-4)
 
@@ -115,13 +121,32 @@ def test_expected_lengths_stay_in_the_range_seen(tiny_encoder: TransformerEncode
 def test_without_known_lengths_there_is_no_output_for_them(
     tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: Any, tmp_path: Path
 ) -> None:
-    info = export_graph(tiny_encoder, replace(tiny_heads, lengths=None), tmp_path / "m.onnx")
+    info = export_graph(
+        tiny_encoder, replace(tiny_heads, lengths=None, scope=None, hallucination=None), tmp_path / "m.onnx"
+    )
     assert info.outputs == OUTPUTS
-    assert tiny_graph[1].outputs == (*OUTPUTS, LENGTHS)
+    assert tiny_graph[1].outputs == (*OUTPUTS, "output_tokens", "out_of_scope", "hallucination_probs")
     two, three = (run(path, tiny_encoder, PROMPT_TEXTS, True) for path in (tmp_path / "m.onnx", tiny_graph[0]))
     assert len(two) == 2
     for got, want in zip(two, three, strict=False):
         np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+def test_several_intents_and_families_are_in_the_graph(
+    tiny_encoder: TransformerEncoder, tiny_heads: Heads, tiny_graph: Any, tmp_path: Path
+) -> None:
+    """Intents share a prompt; P(useful) does not fall along a family, in whatever order its columns are."""
+    heads = replace(tiny_heads, several=True, families=((2, 0, 1),))
+    info = export_graph(tiny_encoder, heads, tmp_path / "m.onnx")
+    assert info.outputs == (*tiny_graph[1].outputs, "intent_labels")
+    expected = told(read(tiny_encoder, heads, PROMPT_TEXTS))
+    got = run(tmp_path / "m.onnx", tiny_encoder, PROMPT_TEXTS, together=True)
+    for one, want in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, want, rtol=1e-4, atol=1e-5)
+    assert (np.diff(got[1][:, [2, 0, 1]], axis=1) >= 0).all()
+    assert (np.diff(run(tiny_graph[0], tiny_encoder, PROMPT_TEXTS, True)[1][:, [2, 0, 1]], axis=1) < 0).any()
+    np.testing.assert_allclose(got[0].sum(axis=1), 1, rtol=1e-5)
+    assert np.ptp(got[-1].sum(axis=1)) > 0.5, "labels need not sum to anything"
 
 
 def test_oldest_supported_onnxruntime_can_load_it(tiny_graph: tuple[Path, GraphInfo]) -> None:
@@ -147,6 +172,8 @@ def test_one_file_with_named_and_dynamic_ends(tiny_graph: tuple[Path, GraphInfo]
         "intent_probs": ["batch", info.intents],
         "useful_probs": ["batch", info.candidates],
         "output_tokens": ["batch", info.candidates],
+        "out_of_scope": ["batch", 1],
+        "hallucination_probs": ["batch", info.candidates],
     }
 
 

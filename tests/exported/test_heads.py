@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from sklearn.isotonic import isotonic_regression
+
+from pointsman.heads import pooled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,3 +56,24 @@ def test_temperature_changes_confidence_not_order(make_heads: Callable[..., Head
     )
     assert (sharp.argmax(axis=1) == flat.argmax(axis=1)).all()
     assert (flat.max(axis=1) <= sharp.max(axis=1)).all()
+
+
+def test_a_family_does_not_fall_and_stays_as_near_as_it_can() -> None:
+    """The reference is scikit-learn's isotonic regression, request by request."""
+    probs = np.random.default_rng(5).random((40, 5))
+    got = pooled(probs, ((4, 0, 2, 1),))
+    for row, was in zip(got, probs, strict=True):
+        np.testing.assert_allclose(row[[4, 0, 2, 1]], isotonic_regression(was[[4, 0, 2, 1]]), rtol=1e-6)
+    assert (got[:, 3] == probs[:, 3]).all()
+    assert pooled(probs, ()) is probs
+
+
+def test_with_several_intents_probabilities_are_shares(make_heads: Callable[..., Heads]) -> None:
+    heads = replace(make_heads(16, 5, 4), several=True)
+    embeddings = np.random.default_rng(3).normal(size=(20, 16)).astype(np.float32)
+    reading = heads(embeddings, bags(20))
+    assert reading.intent_labels is not None
+    held = reading.intent_labels + 1e-6
+    np.testing.assert_allclose(reading.intent_probs, held / held.sum(axis=1, keepdims=True), rtol=1e-6)
+    np.testing.assert_allclose(reading.confidence, reading.intent_labels.max(axis=1))
+    np.testing.assert_allclose(heads.intent_probs(embeddings, bags(20)), reading.intent_probs)

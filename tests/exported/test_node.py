@@ -87,6 +87,7 @@ def variants(policy: Policy) -> dict[str, Policy]:
         "value": replace(policy, expected=expected, rule=value),
         "ladder": replace(policy, expected=expected, rule=ladder),
         "doubtful": replace(policy, expected=expected, rule=replace(ladder, abstain=Abstain(0.8, "medium"))),
+        "strange": replace(policy, expected=expected, rule=replace(ladder, abstain=Abstain(0.0, "medium", 0.5))),
         "pinned": replace(policy, expected=expected, **pins),
         "long": replace(policy, long_context="medium", long_context_tokens=800, rule=replace(value, abstain=None)),
         "cut": replace(policy, text=replace(policy.text, head_chars=40, tail_chars=7)),

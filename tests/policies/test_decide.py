@@ -120,6 +120,29 @@ def test_as_sure_as_asked_is_sure_enough(tiny_policy: Policy) -> None:
     assert not doubtful(beliefs, tiny_policy.rule).any()
 
 
+def test_what_is_out_of_scope_is_doubtful_however_sure_the_intent(tiny_policy: Policy) -> None:
+    sure, scope = np.array([[1.0, 0.0, 0.0]] * 3), np.array([[0.2], [0.95], [0.96]])
+    facts = Facts.of([1] * 3, "text", 0)
+    beliefs = believe(Reading(sure, np.full((3, 3), 0.5), out_of_scope=scope), facts, tiny_policy)
+    untold = believe(Reading(sure, np.full((3, 3), 0.5)), facts, tiny_policy)
+    for above, expected in ((0.95, [False, False, True]), (0.1, [True] * 3), (None, [False] * 3)):
+        rule: Any = replace(tiny_policy.rule, abstain=Abstain(0.0, "large", above))  # type: ignore[type-var]
+        assert doubtful(beliefs, rule).tolist() == expected
+        assert [MODELS[index] == "large" for index in decide(beliefs, rule)] == expected
+        assert not doubtful(untold, rule).any()
+    assert beliefs.take([2]).out_of_scope == np.float32(0.96)
+
+
+def test_of_several_intents_the_surest_is_the_confidence(tiny_policy: Policy) -> None:
+    labels = np.array([[0.9, 0.8, 0.0]])
+    reading = Reading(labels / labels.sum(), np.full((1, 3), 0.5), intent_labels=labels)
+    beliefs = believe(reading, Facts.of([1], "text", 0), tiny_policy)
+    assert beliefs.confidence.tolist() == [np.float32(0.9)]
+    assert beliefs.intent.tolist() == [0]
+    table = tiny_policy.expected.useful
+    np.testing.assert_allclose(beliefs.intent_useful[:, 0], (0.9 * table[0] + 0.8 * table[1]) / 1.7, rtol=1e-6)
+
+
 @given(policies(), requests())
 def test_each_request_is_decided_with_the_change_of_its_intents_group(
     policy: Policy, asked: tuple[Reading, Facts]

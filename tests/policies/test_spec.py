@@ -278,7 +278,10 @@ POSITIVE = "a number above 0"
         ),
         (
             "rules: {abstain: small}",
-            "rules.abstain is 'small'; allowed: a mapping with the keys below_confidence, model",
+            (
+                "rules.abstain is 'small'; allowed: a mapping with the keys "
+                "below_confidence, model, out_of_scope_false_alarms"
+            ),
         ),
         ("rules: {abstain: {}}", "rules.abstain.model is missing; allowed: the name of a candidate"),
         (
@@ -289,7 +292,7 @@ POSITIVE = "a number above 0"
             "rules: {abstain: {model: small, below_confidenc: 0.5}}",
             (
                 "rules.abstain.below_confidenc is an unknown key (did you mean below_confidence?); allowed: "
-                "below_confidence, model"
+                "below_confidence, model, out_of_scope_false_alarms"
             ),
         ),
         *(

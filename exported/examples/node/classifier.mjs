@@ -44,12 +44,20 @@ export class Classifier {
     return [...all.slice(0, before + text.length - excess), ...all.slice(before + text.length)];
   }
 
-  /** {intentProbs, usefulProbs, outputTokens}; the last is null where the graph has no such output. */
+  /** {intentProbs, usefulProbs, outputTokens, outOfScope, …}; optional outputs are null where the graph has them not. */
   async read(ids) {
     const { inputs, outputs } = this.io;
     const row = (values) => new Tensor("int64", BigInt64Array.from(values, BigInt), [1, values.length]);
     const found = await this.session.run({ [inputs[0]]: row(ids), [inputs[1]]: row(ids.map(() => 1)) }, outputs);
-    const [intentProbs, usefulProbs, outputTokens = null] = outputs.map((name) => Array.from(found[name].data));
-    return { intentProbs, usefulProbs, outputTokens };
+    const [intentProbs, usefulProbs] = outputs.map((name) => Array.from(found[name].data));
+    const optional = (name) => (outputs.indexOf(name) > 1 ? Array.from(found[name].data) : null);
+    return {
+      intentProbs,
+      usefulProbs,
+      outputTokens: optional("output_tokens"),
+      outOfScope: optional("out_of_scope"),
+      hallucinationProbs: optional("hallucination_probs"),
+      intentLabels: optional("intent_labels"),
+    };
   }
 }

@@ -17,8 +17,15 @@ export function firstDifference(vector, found) {
     fallbacks: [found.decision.fallbacks, fallbacks],
     timeout_ms: [found.decision.timeout_ms, timeout_ms],
   };
-  const { intentProbs, usefulProbs, outputTokens } = found.reading;
-  const near = { intent_probs: intentProbs, useful_probs: usefulProbs, output_tokens: outputTokens ?? undefined };
+  const { reading } = found;
+  const near = {
+    intent_probs: reading.intentProbs,
+    useful_probs: reading.usefulProbs,
+    output_tokens: reading.outputTokens ?? undefined,
+    out_of_scope: reading.outOfScope ?? undefined,
+    hallucination_probs: reading.hallucinationProbs ?? undefined,
+    intent_labels: reading.intentLabels ?? undefined,
+  };
   for (const [key, got] of Object.entries(near)) {
     const want = vector[key];
     if ((got === undefined) !== (want === undefined) || got?.length !== want?.length) {

@@ -50,7 +50,8 @@ export function believe(reading, tokens, policy) {
     return { average, useful: believed, cost, late };
   });
   const intent = largest(w);
-  return { intent, confidence: w[intent], candidates: beliefs };
+  const confidence = reading.intentLabels == null ? w[intent] : Math.max(...reading.intentLabels.map(f));
+  return { intent, confidence, outOfScope: reading.outOfScope == null ? null : f(reading.outOfScope[0]), candidates: beliefs };
 }
 
 /** Section 5.1: which candidates can read the request. */
@@ -82,8 +83,10 @@ export function eligibility(intent, facts, policy) {
 export function choose(beliefs, eligible, policy) {
   const { rule } = policy;
   const names = policy.candidates.map(({ name }) => name);
-  if (rule.abstain != null && beliefs.confidence < f(rule.abstain.below_confidence)) {
-    const at = names.indexOf(rule.abstain.model);
+  const { abstain } = rule;
+  const strange = abstain?.above_out_of_scope != null && beliefs.outOfScope > f(abstain.above_out_of_scope);
+  if (abstain != null && (strange || beliefs.confidence < f(abstain.below_confidence))) {
+    const at = names.indexOf(abstain.model);
     if (eligible[at]) return at;
   }
   const intent = policy.intents[beliefs.intent];
@@ -130,7 +133,7 @@ export function fallbacks(chosen, intent, facts, policy) {
 
 /**
  * Decide where one request goes.
- * reading: {intentProbs, usefulProbs, outputTokens?}; facts: {modality, tokens};
+ * reading: {intentProbs, usefulProbs, outputTokens?, outOfScope?, intentLabels?}; facts: {modality, tokens};
  * barred: names of candidates that guards keep from it, barredInDegrading: without those that only the budget bars.
  */
 export function decide(reading, facts, policy, barred = [], barredInDegrading = barred) {

@@ -80,6 +80,11 @@ def unrouted(policy: Policy) -> list[str]:
             f"rule.abstain: a request whose intent is less than {rule.abstain.below_confidence:g} probable goes to "
             f"{rule.abstain.model}"
         )
+        if rule.abstain.above_out_of_scope is not None:
+            lines.append(
+                f"rule.abstain: a request more unlike the traces than {rule.abstain.above_out_of_scope:.4g} of them "
+                f"goes to {rule.abstain.model}"
+            )
     if guards.exploration_share:
         lines.append(f"guards.exploration_share: {guards.exploration_share:g} of the requests go to a drawn candidate")
     lines += [

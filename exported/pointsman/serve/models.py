@@ -123,6 +123,8 @@ class DecisionForm(Form):
     tried: Annotated[list[Name], Field(max_length=1000)] = []
     delay_ms: Amount = 0.0
     decided_at: Annotated[float, Field(ge=0, le=253_402_300_799, allow_inf_nan=False)] = 0.0
+    out_of_scope: Probability | None = None
+    p_hallucinated: Probability | None = None
 
     def decision(self) -> Decision:
         """Return it as the router knows it."""
