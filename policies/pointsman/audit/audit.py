@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from pointsman.audit.finding import SEVERITIES, Finding
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
 __all__ = ["Audit", "Skipped", "together"]
 
@@ -36,6 +36,8 @@ class Audit:
     skipped : tuple of Skipped
     notes : tuple of str
         Sentences about how it was done.
+    tables : mapping of str to tuple of mapping
+        All that was measured, flagged or not, by a check's code: rows of plain JSON values.
     """
 
     sources: tuple[str, ...]
@@ -43,6 +45,7 @@ class Audit:
     checked: tuple[str, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     notes: tuple[str, ...] = ()
+    tables: Mapping[str, tuple[Mapping[str, Any], ...]] = field(default_factory=dict)
 
     @property
     def red_flags(self) -> tuple[Finding, ...]:
@@ -56,9 +59,12 @@ class Audit:
         if not red:
             made = len(set(self.checked))
             return f"No red flag in {', '.join(self.sources)} ({made} check{'s' * (made != 1)} made)."
-        words = list(dict.fromkeys(finding.what.rstrip(".") for finding in red))
+        by_check: dict[str, list[str]] = {}
+        for finding in red:
+            by_check.setdefault(finding.check, []).append(finding.what.rstrip("."))
+        words = [f"{of[0]} (and {len(of) - 1} more like it)" if len(of) > 1 else of[0] for of in by_check.values()]
         shown = "; ".join(words[:_SHOWN])
-        more = f"; and {len(words) - _SHOWN} more" if len(words) > _SHOWN else ""
+        more = f"; and {len(words) - _SHOWN} more kinds" if len(words) > _SHOWN else ""
         return f"{len(red)} RED FLAG{'S' * (len(red) != 1)} in {', '.join(self.sources)}: {shown}{more}."
 
     def to_dict(self) -> dict[str, Any]:
@@ -71,10 +77,11 @@ class Audit:
             "checked": list(self.checked),
             "skipped": [vars(one).copy() for one in self.skipped],
             "notes": list(self.notes),
+            "tables": {code: [dict(row) for row in rows] for code, rows in self.tables.items()},
         }
 
 
-_SHOWN = 4
+_SHOWN = 5
 
 
 def together(audits: Iterable[Audit]) -> Audit:
@@ -89,4 +96,5 @@ def together(audits: Iterable[Audit]) -> Audit:
         checked=tuple(dict.fromkeys(code for part in parts for code in part.checked)),
         skipped=tuple(dict.fromkeys(one for part in parts for one in part.skipped)),
         notes=tuple(dict.fromkeys(note for part in parts for note in part.notes)),
+        tables={code: rows for part in parts for code, rows in part.tables.items()},
     )

@@ -123,4 +123,4 @@ def _told(value: float, unit: str) -> str:
         return f"{value:.3g} USD"
     if unit == "p":
         return "< 0.001" if value < 0.001 else f"{value:.3f}"
-    return f"{value:.3g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -28,10 +28,11 @@ def test_without_red_flags_it_says_how_much_was_checked() -> None:
 
 
 def test_many_red_flags_stay_one_line() -> None:
-    many = tuple(replace(FLAG, what=f"Fault {index}.") for index in range(9))
+    many = tuple(replace(FLAG, check=f"c{index // 2}", what=f"Fault {index}.") for index in range(18))
     verdict = Audit(("a",), many).verdict
     assert "\n" not in verdict
-    assert verdict.endswith("; and 5 more.")
+    assert verdict.startswith("18 RED FLAGS in a: Fault 0 (and 1 more like it); Fault 2 (and 1 more like it); ")
+    assert verdict.endswith("; and 4 more kinds.")
 
 
 def test_json_holds_place_numbers_and_what_was_skipped() -> None:

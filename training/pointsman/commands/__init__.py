@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol, cast
 
 from pointsman.commands import (
+    audit,
     compare,
     explain,
     export,
@@ -51,6 +52,7 @@ COMMANDS = cast(
         fit,
         replay,
         compare,
+        audit,
         route,
         explain,
         intents,
