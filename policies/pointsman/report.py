@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pointsman.comparison.intents import by_intent
+from pointsman.comparison.moves import moves
 from pointsman.decide import Beliefs, Reading, believe, decide
 from pointsman.errors import TraceError
 from pointsman.estimated import as_logged, estimated_outcomes, production
 from pointsman.evidence import compare, paired_change
 from pointsman.objective import checks
 from pointsman.offpolicy_report import evaluate_policy
+from pointsman.reliability import reliability
 from pointsman.replay import Served, baseline_columns, baselines, facts_of, with_fallbacks
 from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
 
@@ -55,7 +58,11 @@ def before_after(
         Plain JSON values: ``verdict``, ``requests``, ``baseline``, ``before``, ``after``, ``baselines``, ``change``
         (after minus before), ``useful_value_usd`` (the price that the search paid for its last useful response),
         ``against`` (after minus each rival with the same fallbacks behind it, with the net value at that price),
-        ``constraints``, ``routed`` (requests by believed intent and chosen model), ``modelled``, ``certificate`` (see
+        ``constraints``, ``routed`` (requests by believed intent and chosen model), ``intents`` (see
+        `pointsman.comparison.intents.by_intent`), ``moved`` (from the baseline's model to the chosen one, see
+        `pointsman.comparison.moves.moves`), ``errors`` (share of the requests whose last answer failed, before and
+        after, and its change), ``reliability`` (see `pointsman.reliability`), ``requests_per_month``, ``span`` (first
+        and last request), ``modelled``, ``certificate`` (see
         `pointsman.certificate`; null where there is none), ``off_policy`` (what the logs say, and whether they can
         tell; null where every outcome is known).
 
@@ -69,6 +76,7 @@ def before_after(
     outcomes = outcomes.reorder(policy.models)
     facts = facts_of(outcomes)
     beliefs = believe(reading, facts, policy)
+    believed = reliability(outcomes.useful, reading.useful_probs, policy.models, spec.constraints.confidence)
     baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
     limit, off_policy = spec.constraints.p95_latency_ms, None
     if logs:
@@ -92,6 +100,9 @@ def before_after(
     plain = baselines(known, *blind)
     # Fallbacks help whoever has them: what was learned shows against rivals that have the same.
     rivals = baselines(chained, *blind)
+    names = np.array(beliefs.intents, dtype=object)[beliefs.intent]
+    labels = np.where(outcomes.intent != "", outcomes.intent, names)
+    moved = np.asarray(columns != chosen)
     confidence = spec.constraints.confidence
     worth = float(policy.evidence["useful_value_usd"])
     month = spec.requests_per_month
@@ -110,6 +121,12 @@ def before_after(
         },
         "constraints": [check.to_dict() for check in checks(after, before, spec)],
         "routed": _routed(beliefs, chosen, policy),
+        "intents": by_intent(before, after, labels, moved, confidence, outcomes.cluster, seed),
+        "moved": moves(columns, chosen, policy.models, before, after, labels),
+        "errors": _errors(known, columns, chained if not logs else None, chosen, confidence, outcomes.cluster),
+        "reliability": believed,
+        "requests_per_month": month,
+        "span": {"first": str(outcomes.timestamp.min()), "last": str(outcomes.timestamp.max())},
         "modelled": list(spec.modelled),
         "certificate": policy.evidence.get("certificate"),
         "off_policy": off_policy,
@@ -150,6 +167,25 @@ def verdict(report: Mapping[str, Any]) -> str:
 
 
 _STATES = ("certified", "held", "missed", "broken")
+
+
+def _errors(
+    known: Outcomes,
+    columns: NDArray[np.intp],
+    chained: Outcomes | None,
+    chosen: NDArray[np.intp],
+    confidence: float,
+    cluster: NDArray[np.object_],
+) -> dict[str, Any]:
+    """Return how many requests end in a failure; None after where that is estimated: logs do not tell of it."""
+    rows = np.arange(len(known))
+    if chained is None:
+        return {"before": None, "after": None, "change": None}
+    zero = np.zeros(len(known))
+    failed = [(table.failure[rows, at] != "").astype(np.float64) for table, at in ((known, columns), (chained, chosen))]
+    before, after = (Served(one, zero, zero, np.full(len(known), np.nan)) for one in failed)
+    change = paired_change(before, after, confidence, cluster=cluster, method="delta")["useful_rate"]
+    return {"before": float(failed[0].mean()), "after": float(failed[1].mean()), "change": change}
 
 
 def _off_policy(

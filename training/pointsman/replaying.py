@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pointsman.decide import Reading, believe, decide
 from pointsman.errors import SpecError, TraceError
 from pointsman.estimated import from_logs, usable
 from pointsman.fit import Progress, silent
 from pointsman.inputs import known_outcomes, unseen
+from pointsman.replay import baseline_columns, facts_of
 from pointsman.report import before_after
+from pointsman.reporting.examples import examples_of
 from pointsman.router import Router
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pointsman.outcomes import Outcomes
+    from pointsman.policy import Policy
     from pointsman.spec import RoutingSpec
     from pointsman.traces import TraceTable
 
-__all__ = ["replay_bundle"]
+__all__ = ["replay_bundle", "replay_examples"]
 
 
 def replay_bundle(
@@ -34,6 +39,28 @@ def replay_bundle(
     TraceError
         Where no request is left.
     """
+    return _replayed(bundle, traces, spec, seed, progress)[0]
+
+
+def replay_examples(
+    bundle: Path, traces: TraceTable, spec: RoutingSpec, seed: int = 0, progress: Progress | None = None
+) -> tuple[dict[str, Any], list[str], list[dict[str, Any]]]:
+    """Return the report, the prompts that it rests on, and a few of the requests (see `pointsman.reporting.examples`).
+
+    There are no examples where outcomes are estimated: what a request lost is not known then.
+    """
+    report, kept, reading, policy = _replayed(bundle, traces, spec, seed, progress)
+    examples: list[dict[str, Any]] = []
+    if report["off_policy"] is None:
+        chosen = decide(believe(reading, facts_of(kept), policy), policy.rule)
+        examples = examples_of(kept, baseline_columns(kept, report["baseline"]), chosen)
+    return report, [str(prompt) for prompt in kept.prompt], examples
+
+
+def _replayed(
+    bundle: Path, traces: TraceTable, spec: RoutingSpec, seed: int, progress: Progress | None
+) -> tuple[dict[str, Any], Outcomes, Reading, Policy]:
+    """Return the report with the requests, what was read in them, and the policy that it is of."""
     say = progress or silent
     router = Router.load(bundle, threads=0)
     if set(spec.candidates) != set(router.policy.models):
@@ -51,4 +78,5 @@ def replay_bundle(
     reading = router.read(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
     report = before_after(kept, reading, router.policy, spec, seed, logs=logs)
     left_out = {"seen": int((~fresh).sum()), "incomplete": int((fresh & ~there).sum())}
-    return {**report, "left_out": left_out, "bundle": router.bundle.manifest["provenance"]["run_id"]}
+    told = {**report, "left_out": left_out, "bundle": router.bundle.manifest["provenance"]["run_id"]}
+    return told, kept, reading, router.policy

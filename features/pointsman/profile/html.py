@@ -7,13 +7,14 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
 from pointsman.errors import TraceError
+from pointsman.page.environment import page_environment
 from pointsman.profile.finding import share_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from jinja2 import Environment
 
 __all__ = ["html_report", "write_html"]
 
@@ -59,13 +60,7 @@ def write_html(report: Mapping[str, Any], path: str | Path) -> Path:
 
 @cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = page_environment(Path(__file__).parent)
     environment.filters |= {"share": share_text, "count": _count, "usd": _usd, "ms": _ms, "heat": _heat, "day": _day}
     return environment
 

@@ -61,6 +61,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--experiment", default="pointsman", help="MLflow experiment (default %(default)s)")
     parser.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
     parser.add_argument("--json", type=Path, help="write the certify slice's report here")
+    parser.add_argument("--report", type=Path, help="write the report page here (.html)")
     parser.add_argument(
         "--previous", type=Path, help="bundle that the changelog compares with (default: the one that stood at --out)"
     )
@@ -76,11 +77,14 @@ def positive(text: str) -> int:
 
 def run(args: Namespace) -> int:
     """Fit and show what came of it; exit code 1 where no policy is certified, or the certify slice refutes it."""
+    from pointsman.bundle import load_bundle
     from pointsman.changelog import changelog_of
     from pointsman.console import Phases, show_report
     from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
     from pointsman.replaced import note_changes, previous_bundle
+    from pointsman.reporting.make import bundle_page
+    from pointsman.reporting.page import write_page
     from pointsman.spec import load_spec
     from pointsman.traces import read_traces
     from pointsman.tracked import tracked_fit
@@ -120,6 +124,9 @@ def run(args: Namespace) -> int:
         changed = note_changes(previous, result.bundle, traces, spec, changelog_of(args.out), args.seed)
         if changed is not None:
             sys.stdout.write(f"{changed['verdict']}\nchangelog: {changelog_of(args.out)}\n")
+    if args.report:
+        page = write_page(bundle_page(load_bundle(result.bundle), result.report), args.report)
+        sys.stdout.write(f"report: {page}\n")
     if args.json:
         args.json.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     return 0 if result.holds else 1

@@ -26,6 +26,9 @@ PROMPTS = (
 )
 
 
+SIMULATED = "The sample week is simulated by pointsman itself: no company's traffic."
+
+
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument(
@@ -38,10 +41,13 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Generate, fit, show."""
+    from pointsman.bundle import load_bundle
     from pointsman.console import Phases, show_report
     from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
     from pointsman.pictures import cost_and_usefulness
+    from pointsman.reporting.make import bundle_page
+    from pointsman.reporting.page import write_page
     from pointsman.router import Router
     from pointsman.sample_week import sample_week
     from pointsman.spec import parse_spec
@@ -65,7 +71,7 @@ def run(args: Namespace) -> int:
         result = tracked_fit(*fixed, source=out / "traces.parquet")
     picture = cost_and_usefulness(result.report, out / "cost_and_usefulness.png")
     (out / "report.json").write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
-    sys.stdout.write("\nThe sample week is simulated by pointsman itself; the README shows real outcomes beside it.\n")
+    sys.stdout.write(f"\n{SIMULATED} The README shows real outcomes beside it.\n")
     show_report(result.report)
     sys.stdout.write("\nFive prompts, routed by the bundle:\n")
     router = Router.load(result.bundle)
@@ -74,7 +80,10 @@ def run(args: Namespace) -> int:
         sys.stdout.write(
             f"  {text!r}{'' if modality == 'text' else f' + {modality}'}\n    → {decision.model}: {decision.reason}\n"
         )
-    sys.stdout.write(f"\npicture: {picture}\nreport:  {out / 'report.json'}\nbundle:  {out / 'bundle'}\n")
+    text = bundle_page(load_bundle(result.bundle), result.report, notes=[SIMULATED])
+    page = write_page(text, out / "report.html")
+    sys.stdout.write(f"\npicture: {picture}\nfigures: {out / 'report.json'}\nbundle:  {out / 'bundle'}\n")
+    sys.stdout.write(f"report, to read first: {page}\n")
     mlflow = Path(sys.executable).with_name("mlflow")
     sys.stdout.write(f"compare experiments: {mlflow} ui --backend-store-uri sqlite:///{out / 'mlflow.db'}\n")
     return 0 if result.holds else 1

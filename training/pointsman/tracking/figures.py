@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pointsman.study import TrialRecord
     from pointsman.tracking.recipe import Recipe
 
-__all__ = ["fit_metrics", "fit_params", "rule_params", "trial_counts"]
+__all__ = ["fit_metrics", "fit_params", "report_metrics", "rule_params", "trial_counts"]
 
 RIVALS = ("best_per_intent", "random_same_cost", "oracle")
 _PLAIN = ("trials", "seed", "sampler", "pick", "storage")
@@ -23,18 +23,36 @@ _PLAIN = ("trials", "seed", "sampler", "pick", "storage")
 
 def fit_metrics(result: FitResult) -> dict[str, float]:
     """Return the figures of a fit by name; what is not known, or no number, is left out."""
-    report, data = result.report, result.data
+    document = {
+        "certificate": _certificate(result),
+        "classifier": _classifier(result.evaluation),
+        "search": {**result.dual, "useful_value_usd": result.report.get("useful_value_usd")},
+        "data": result.data,
+    }
+    return {**report_metrics(result.report), **_told(document)}
+
+
+def report_metrics(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return the figures of a replay by name: those of the report page."""
     document = {
         "after": report["after"],
         "before": report["before"],
         "change": {name: _change(entry) for name, entry in report["change"].items()},
         "rival": {name: report["baselines"].get(name) or {} for name in RIVALS},
         "constraint": {one["name"]: one for one in report["constraints"]},
-        "certificate": _certificate(result),
-        "classifier": _classifier(result.evaluation),
-        "search": {**result.dual, "useful_value_usd": report.get("useful_value_usd")},
-        "data": data,
+        "moved": {"share": report["moved"]["share"], **_losses(report)},
+        "errors": report["errors"],
     }
+    return _told(document)
+
+
+def _losses(report: Mapping[str, Any]) -> dict[str, float]:
+    """Return how many useful answers are lost and gained; nothing where outcomes are estimated."""
+    sums = {name: [one[name] for one in report["intents"]] for name in ("lost", "gained")}
+    return {name: sum(values) for name, values in sums.items() if None not in values}
+
+
+def _told(document: Mapping[str, Any]) -> dict[str, float]:
     values = {name: _number(value) for name, value in flat(document)}
     return named({name: value for name, value in values.items() if value is not None}, METRICS)
 

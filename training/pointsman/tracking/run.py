@@ -17,6 +17,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from pointsman.bundle import load_bundle
 from pointsman.manifest import MANIFEST, MODEL
 from pointsman.pictures import cost_and_usefulness
+from pointsman.reporting.make import bundle_page
 from pointsman.tables import metric_table
 from pointsman.tracking.data import dataset_input
 from pointsman.tracking.figures import fit_metrics, fit_params, rule_params, trial_counts
@@ -139,9 +140,11 @@ class Tracker:
         """Write what a person opens in the run's page: the report, pictures, and the bundle but for its graph."""
         (folder / "report.json").write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
         (folder / "report.md").write_text(metric_table(result.report) + "\n", encoding="utf-8")
+        bundle = load_bundle(result.bundle)
+        (folder / "report.html").write_text(bundle_page(bundle, result.report), encoding="utf-8")
         cost_and_usefulness(result.report, folder / "cost_and_usefulness.png")
         (folder / "bundle").mkdir()
-        for name in load_bundle(result.bundle).manifest["files"]:
+        for name in bundle.manifest["files"]:
             if name != MODEL:
                 shutil.copyfile(result.bundle / name, folder / "bundle" / name)
         shutil.copyfile(result.bundle / MANIFEST, folder / "bundle" / MANIFEST)
