@@ -126,7 +126,15 @@ def test_mlflow_holds_the_run_and_no_prompt(work: Path, week: SampleWeek) -> Non
         assert {"slack/useful_rate", "slack/p95_latency_ms", "cost_per_useful"} <= set(child.data.metrics)
         assert child.data.params["rule"] in {"value", "ladder"}
     names = {entry.path for entry in client.list_artifacts(run_id)}
-    assert {"report.html", "report.json", "report.md", "cost_and_usefulness.png", "spec.yaml", "recipe.json", "bundle"} <= names
+    assert {
+        "report.html",
+        "report.json",
+        "report.md",
+        "cost_and_usefulness.png",
+        "spec.yaml",
+        "recipe.json",
+        "bundle",
+    } <= names
     prompts = [prompt for prompt in week.traces["prompt"].unique() if len(prompt) > 60]
     kept = [path for path in work.rglob("*") if path.is_file() and path.suffix not in {".jsonl", ".parquet", ".onnx"}]
     kept += list((work / "bundle").iterdir())
