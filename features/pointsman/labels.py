@@ -11,13 +11,31 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ANY_INTENT", "OTHER_INTENT", "IntentLabels", "intent_labels", "needed_compute"]
+__all__ = [
+    "ANY_INTENT",
+    "OTHER_INTENT",
+    "OUT_OF_SCOPE",
+    "SEPARATOR",
+    "IntentLabels",
+    "intent_labels",
+    "needed_compute",
+    "out_of_scope",
+]
 
 ANY_INTENT = "any"
 """The one intent of traces that name none."""
 
 OTHER_INTENT = "other"
 """Where intents with too few examples are merged."""
+
+OUT_OF_SCOPE = frozenset({"out_of_scope", "out-of-scope", "out of scope", "oos"})
+"""Labels, in any case, of requests that belong to no intent: examples for telling what is out of scope, no intent."""
+
+SEPARATOR = "|"
+"""Stands between the intents of a request that has several: ``refund|complaint``. The first one is the main one."""
+
+SEVERAL = 0.01
+"""Share of the labelled requests with several intents from which on each intent gets a probability of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,11 +50,34 @@ class IntentLabels:
         Position in `names`, -1 where the request is not labelled.
     merged : dict of str to int
         Intents merged into ``other`` for want of examples, with their counts.
+    several : bool
+        Requests may have several intents; `codes` are then those of the main ones, the first that are learned.
+    members : (n, k) bool array or None
+        Where requests may have several intents: which they have.
     """
 
     names: tuple[str, ...]
     codes: NDArray[np.intp]
     merged: dict[str, int]
+    several: bool = False
+    members: NDArray[np.bool_] | None = None
+
+    @property
+    def taught(self) -> NDArray[Any]:
+        """What the heads learn from: `codes`, or where requests may have several intents the shares of each, (n, k)."""
+        return self.codes if self.members is None else _shares(self.members)
+
+    def member(self, intents: NDArray[np.object_]) -> NDArray[np.bool_]:
+        """Return which intents other requests have, (n, k); none where they are unlabelled."""
+        found = np.zeros((len(intents), len(self.names)), dtype=np.bool_)
+        for row, value in enumerate(intents):
+            codes = self.code(np.array(_split(value) or [""], dtype=object))
+            found[row, codes[codes >= 0]] = True
+        return found
+
+    def teach(self, intents: NDArray[np.object_]) -> NDArray[Any]:
+        """Return of other requests what `taught` is of these."""
+        return _shares(self.member(intents)) if self.several else self.code(intents)
 
     def code(self, intents: NDArray[np.object_]) -> NDArray[np.intp]:
         """Return the codes of other requests' intents: merged or new ones are ``other`` where that exists, else -1.
@@ -47,7 +88,18 @@ class IntentLabels:
             return np.zeros(len(intents), dtype=np.intp)
         position = {name: index for index, name in enumerate(self.names)}
         other = position.get(OTHER_INTENT, -1)
-        return np.array([position.get(name, other) if name else -1 for name in intents], dtype=np.intp)
+
+        def main(value: Any) -> int:
+            names = _split(value)
+            kept = [position[name] for name in names if name in position]
+            return kept[0] if kept else (other if names else -1)
+
+        return np.array([main(value) for value in intents], dtype=np.intp)
+
+
+def out_of_scope(intents: NDArray[np.object_]) -> NDArray[np.bool_]:
+    """Return, (n,), which requests are labelled as belonging to no intent (see `OUT_OF_SCOPE`)."""
+    return np.array([str(value).strip().lower() in OUT_OF_SCOPE for value in intents], dtype=np.bool_)
 
 
 def intent_labels(intents: NDArray[np.object_], min_count: int = 10) -> IntentLabels:
@@ -56,12 +108,13 @@ def intent_labels(intents: NDArray[np.object_], min_count: int = 10) -> IntentLa
     Parameters
     ----------
     intents : (n,) object array
-        "" where unknown.
+        "" where unknown; several are separated by ``|``. Those of `OUT_OF_SCOPE` count as unknown.
     min_count : int
         Rarer intents are merged; where they are fewer than this even together, they stay unlabelled (-1). Where nothing
         is left, all requests get the one intent ``any``.
     """
-    counts = Counter(str(name) for name in intents if name)
+    split = [_split(value) for value in intents]
+    counts = Counter(name for names in split for name in dict.fromkeys(names))
     merged = {name: count for name, count in sorted(counts.items()) if count < min_count}
     kept = set(counts) - set(merged)
     if merged and sum(merged.values()) >= min_count:
@@ -69,7 +122,22 @@ def intent_labels(intents: NDArray[np.object_], min_count: int = 10) -> IntentLa
     if not kept:
         kept.add(ANY_INTENT)
     labels = IntentLabels(tuple(sorted(kept)), np.empty(0, dtype=np.intp), merged)
-    return IntentLabels(labels.names, labels.code(intents), merged)
+    codes, several = labels.code(intents), sum(len(names) > 1 for names in split)
+    if several < max(SEVERAL * sum(map(bool, split)), min_count) or len(kept) < 2:
+        return IntentLabels(labels.names, codes, merged)
+    return IntentLabels(labels.names, codes, merged, True, labels.member(intents))
+
+
+def _split(value: Any) -> list[str]:
+    """Return the intents of one request, the main one first; none where it is unlabelled or out of scope."""
+    names = [name.strip() for name in str(value).split(SEPARATOR)] if value else []
+    return [name for name in names if name and name.lower() not in OUT_OF_SCOPE]
+
+
+def _shares(members: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return each intent's share of each request, (n, k): even among those it has."""
+    count = members.sum(axis=1, keepdims=True)
+    return np.asarray(members / np.maximum(count, 1))
 
 
 def needed_compute(useful: NDArray[np.floating[Any]], cost_usd: NDArray[np.floating[Any]]) -> NDArray[np.intp]:

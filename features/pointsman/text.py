@@ -7,13 +7,14 @@ here raises. Lower-casing, accents and control characters are the tokenizer's bu
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Clip", "valid_text"]
+__all__ = ["Clip", "same_text", "valid_text"]
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -25,6 +26,11 @@ def valid_text(prompt: str | bytes | None) -> str:
     if isinstance(prompt, str):
         return prompt if prompt.isascii() else _SURROGATE.sub("\ufffd", prompt)
     return bytes(prompt).decode("utf-8", errors="replace")
+
+
+def same_text(prompt: str | bytes | None) -> str:
+    """Return what equal prompts have in common: compatible letters (NFKC), no case, single spaces."""
+    return " ".join(unicodedata.normalize("NFKC", valid_text(prompt)).casefold().split())
 
 
 @dataclass(frozen=True)

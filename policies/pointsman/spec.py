@@ -151,6 +151,10 @@ class RoutingSpec(Strict):
     certificate: Certificate = described("auto, split, cross_fitted, none", "auto")
     rules: Rules = described(None, Rules())
     fallbacks: list[FallbackSpec] | None = described("a list of mappings, each with a model")
+    families: dict[str, Annotated[list[str], Field(min_length=2)]] = described(
+        "a mapping of names to lists of at least two candidates, the least able first", {}
+    )
+    """Candidates of one family, in order: P(useful) never falls along it."""
     long_context_tokens: Count = described("a whole number above 0", 8000)
     guards: Guards = described(None, Guards())
     modelled: list[str] = described("a list of columns of the trace table", [])
@@ -186,6 +190,12 @@ class RoutingSpec(Strict):
                 takes = ", ".join(self.candidates[model].modalities)
                 allowed = ", ".join(able) or f"no candidate; give one of them {modality} under modalities"
                 yield ("rules", "modalities", modality), f"is {model!r}, which takes only {takes}; allowed: {allowed}"
+        placed: set[str] = set()
+        for family, members in self.families.items():
+            twice = [model for at, model in enumerate(members) if model in placed or model in members[:at]]
+            if twice:
+                yield ("families", family), f"names {twice[0]!r}, which has a place in a family; one place is allowed"
+            placed |= set(members)
         long_context = self.candidates.get(self.rules.long_context or "")
         window = long_context.context_window if long_context else None
         if window is not None and window <= self.long_context_tokens:
@@ -221,6 +231,9 @@ class RoutingSpec(Strict):
             yield ("rules", "abstain", "model"), self.rules.abstain.model
         for index, fallback in enumerate(self.fallbacks or []):
             yield ("fallbacks", str(index), "model"), fallback.model
+        for family, members in self.families.items():
+            for index, model in enumerate(members):
+                yield ("families", family, str(index)), model
         if self.guards.simpler_model is not None:
             yield ("guards", "simpler_model"), self.guards.simpler_model
 

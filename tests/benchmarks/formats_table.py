@@ -8,8 +8,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from pages import rewrite
-
+from pointsman.benchmarks.pages import rewrite
 from pointsman.formats import FORMATS, fields_table
 
 

@@ -24,7 +24,8 @@ import numpy as np
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
-from pages import rewrite
+
+from pointsman.benchmarks.pages import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

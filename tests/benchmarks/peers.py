@@ -35,11 +35,11 @@ import numpy as np
 from frontier import Path, Reference, area, knob, measures, trade_off
 from numpy.typing import NDArray
 from outcome_sets import OutcomeSet, RememberingEncoder, Split, read_set, splits
-from pages import rewrite
 from peer_tables import render
 from peers_of_pointsman import PEERS, intents
 from pointsman_row import learn, route, routing_spec, trust_of, value_path
 
+from pointsman.benchmarks.pages import rewrite
 from pointsman.fit import FitOptions
 from pointsman.labels import intent_labels
 

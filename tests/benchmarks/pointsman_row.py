@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from frontier import Path, Reference, area
 
-from pointsman.classifier import CrossFit, read
+from pointsman.classifier import read
 from pointsman.decide import Beliefs, Reading, believe, decide
 from pointsman.draft import Draft, draft_policy
 from pointsman.errors import InfeasibleError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from outcome_sets import OutcomeSet, RememberingEncoder, Split
 
+    from pointsman.cross_fitting import CrossFit
     from pointsman.outcomes import Outcomes
 
 __all__ = ["Learned", "Routed", "learn", "route", "routing_spec", "trust_of", "value_path"]

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-from pages import rewrite
 
+from pointsman.benchmarks.pages import rewrite
 from pointsman.tables import markdown, metric_table, usd
 
 MODELLED = {"mmlu_two_models": ["latency_ms", "output_tokens"], "mixed_nine_models": ["latency_ms", "output_tokens"]}

@@ -22,10 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from outcome_sets import RememberingEncoder, read_set
-from pages import rewrite
 from scipy.stats import binomtest
 
-from pointsman.classifier import Features, cross_fit
+from pointsman.benchmarks.pages import rewrite
+from pointsman.classifier import Features
+from pointsman.cross_fitting import cross_fit
 from pointsman.decide import believe
 from pointsman.draft import draft_policy
 from pointsman.labels import intent_labels

@@ -14,8 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from pages import rewrite
-
+from pointsman.benchmarks.pages import rewrite
 from pointsman.tables import metric_table
 
 

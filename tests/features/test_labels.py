@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pointsman.labels import intent_labels, needed_compute
+from pointsman.labels import intent_labels, needed_compute, out_of_scope
 
 
 def intents(*names: str) -> Any:
@@ -84,3 +84,42 @@ def test_needed_compute_is_useful_and_known_or_none(useful: Any, cost: Any) -> N
         fit = (useful[row] >= 0.5) & np.isfinite(cost[row])
         assert (found == -1) == (not fit.any())
         assert found == -1 or (fit[found] and cost[row][found] == cost[row][fit].min())
+
+
+# --- several intents, and none
+
+
+def test_several_intents_are_separated_by_a_bar_and_the_first_is_the_main_one() -> None:
+    intents = np.array(["refund|complaint", "refund", "complaint | refund", ""] * 10, dtype=object)
+    labels = intent_labels(intents)
+    assert labels.several
+    assert labels.names == ("complaint", "refund")
+    assert labels.codes[:4].tolist() == [1, 1, 0, -1]
+    assert labels.taught[:4].tolist() == [[0.5, 0.5], [0, 1], [0.5, 0.5], [0, 0]]
+    assert labels.teach(np.array(["refund|unheard of", "unheard of"], dtype=object)).tolist() == [[0, 1], [0, 0]]
+
+
+def test_a_few_requests_with_several_intents_keep_their_main_one() -> None:
+    intents = np.array(["a|b"] * 5 + ["a"] * 300 + ["b"] * 300, dtype=object)
+    labels = intent_labels(intents)
+    assert not labels.several
+    assert labels.names == ("a", "b")
+    assert labels.taught is labels.codes
+    assert labels.codes[:5].tolist() == [0] * 5
+
+
+def test_a_rare_main_intent_gives_way_to_a_known_one() -> None:
+    intents = np.array(["rare|a"] * 3 + ["a"] * 20 + ["b"] * 20, dtype=object)
+    labels = intent_labels(intents)
+    assert labels.names == ("a", "b")
+    assert labels.codes[:3].tolist() == [0] * 3
+    assert labels.merged == {"rare": 3}
+
+
+def test_out_of_scope_is_no_intent() -> None:
+    intents = np.array(["a"] * 20 + ["b"] * 20 + ["out_of_scope"] * 20 + ["OOS"] * 20, dtype=object)
+    labels = intent_labels(intents)
+    assert labels.names == ("a", "b")
+    assert labels.codes[40:].tolist() == [-1] * 40
+    assert out_of_scope(intents).tolist() == [False] * 40 + [True] * 40
+    assert labels.merged == {}

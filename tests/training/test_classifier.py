@@ -13,14 +13,8 @@ from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 
 from pointsman.averages import intent_table
-from pointsman.classifier import (
-    CrossFit,
-    Features,
-    RequestClassifier,
-    advantage_error,
-    calibrated,
-    cross_fit,
-)
+from pointsman.classifier import Features, RequestClassifier
+from pointsman.cross_fitting import CrossFit, advantage_error, calibrated, cross_fit
 from pointsman.decision_area import bought, decision_area, most_careful
 from pointsman.errors import TraceError
 from pointsman.heads import TABLE_MARGIN, Heads

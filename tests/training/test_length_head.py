@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from pointsman.averages import intent_table
-from pointsman.classifier import Features, RequestClassifier, cross_fit
+from pointsman.classifier import Features, RequestClassifier
+from pointsman.cross_fitting import cross_fit
 from pointsman.length_head import cross_fit_lengths, fit_length_head
 from pointsman.lexical import Lexicon
 

@@ -14,7 +14,7 @@ from pointsman.rules import ValueRule
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from pointsman.classifier import CrossFit
+    from pointsman.cross_fitting import CrossFit
     from pointsman.labels import IntentLabels
     from pointsman.outcomes import Outcomes
     from pointsman.spec import RoutingSpec

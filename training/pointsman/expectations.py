@@ -85,7 +85,7 @@ def expectations(
     limit_ms : float or None
         Responses later than this are late.
     """
-    codes, k = labels.codes, len(labels.names)
+    codes, k = labels.taught, len(labels.names)
     late = np.zeros_like(learn.latency_ms)
     if limit_ms is not None:
         late = np.where(np.isfinite(learn.latency_ms), learn.latency_ms > limit_ms, np.nan)

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.bundle import write_bundle
-from pointsman.classifier import CrossFit, Features, cross_fit, read
+from pointsman.classifier import Features, read
 from pointsman.conformance import conformance_vectors
+from pointsman.cross_fitting import CrossFit, Extra, cross_fit
 from pointsman.draft import draft_policy
 from pointsman.encoders import TransformerEncoder, cached_encode
 from pointsman.errors import TraceError
@@ -23,7 +24,7 @@ from pointsman.evaluation import evaluate
 from pointsman.fingerprint import fingerprint
 from pointsman.graph import export_graph
 from pointsman.inputs import check_names, known_outcomes
-from pointsman.labels import IntentLabels, intent_labels
+from pointsman.labels import IntentLabels, intent_labels, out_of_scope
 from pointsman.lexical import Lexicon
 from pointsman.model_card import model_card
 from pointsman.outcomes import Outcomes, request_hashes
@@ -33,7 +34,9 @@ from pointsman.router import Router
 from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, RoutingSpec
 from pointsman.structure import Structure
+from pointsman.text import same_text
 from pointsman.tune import Progress, TuneOptions, certified, tune, tuned_policy
+from pointsman.weighting import logged_weights
 
 if TYPE_CHECKING:
     from pointsman.certificate import Certificate
@@ -158,7 +161,8 @@ def fit(
     check_names(spec, labels.names)
     if spec.baseline == AS_LOGGED:
         baseline_columns(learn, AS_LOGGED)  # says at once where a request has no chosen row
-    crossed = _train(learn, calibrate, labels, encoder, options, say)
+    families = tuple(tuple(map(models.index, members)) for members in spec.families.values())
+    crossed = _train(learn, calibrate, labels, encoder, options, say, families, logs=logs)
     draft = draft_policy(learn, labels, crossed, spec, encoder.clip)
     tuned = tune(learn, labels, crossed, draft, spec, options, say, logs=logs)
     data = _data_facts(traces, outcomes, slices, certify)
@@ -203,7 +207,16 @@ def fit(
         certificate = certified(tuned, draft, parts_read, spec, options, say, logs=logs)
         policy, dual = tuned_policy(draft, tuned, certificate, spec)
         report = before_after(certify, reading, policy, spec, options.seed, logs=logs)
-        evaluation = evaluate(certify, reading.intent_probs, reading.useful_probs, labels)
+        evaluation = evaluate(
+            certify,
+            reading.intent_probs,
+            reading.useful_probs,
+            labels,
+            scope=reading.out_of_scope,
+            risk=reading.hallucination_probs,
+            seen=frozenset(map(same_text, learn.prompt)),
+        )
+        evaluation["learned"] = _learned(crossed, labels)
         policy = replace(policy, evidence={**policy.evidence, "certified": _kept(report)})
         card = model_card(policy, report, evaluation, provenance)
         vectors = conformance_vectors(by_training, policy, tokenizer)
@@ -221,6 +234,9 @@ def _train(
     encoder: TransformerEncoder,
     options: FitOptions,
     say: Progress,
+    families: tuple[tuple[int, ...], ...] = (),
+    *,
+    logs: bool = False,
 ) -> CrossFit:
     prompts, first = [*learn.prompt, *calibrate.prompt], len(learn)
     say("encode", 0, len(prompts))
@@ -229,17 +245,41 @@ def _train(
     lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)
     structure = Structure.fit(ids[:first], encoder.vocabulary, encoder.special_ids)
     features = Features.of(embeddings, ids, lexicon, structure)
+    weights = logged_weights(learn, embeddings[:first]) if logs else None
+    extras = (
+        Extra(out_of_scope(learn.intent), weights, learn.hallucinated),
+        Extra(out_of_scope(calibrate.intent), None, calibrate.hallucinated),
+    )
     return cross_fit(
         lexicon,
-        (features.take(slice(first)), labels.codes, learn.useful),
-        (features.take(slice(first, None)), labels.code(calibrate.intent), calibrate.useful),
+        (features.take(slice(first)), labels.taught, learn.useful),
+        (features.take(slice(first, None)), labels.teach(calibrate.intent), calibrate.useful),
         prompt_folds(learn.prompt),
         len(labels.names),
         progress=lambda done, total: say("train", done, total),
         output_tokens=learn.output_tokens,
         cost_usd=learn.cost_usd,
         structure=structure,
+        extras=extras,
+        families=families,
+        seed=options.seed,
     )
+
+
+def _learned(crossed: CrossFit, labels: IntentLabels) -> dict[str, Any]:
+    """Return what was chosen, merged or left out while learning."""
+    scope = crossed.scope
+    return {
+        "common_penalty": crossed.level[0],
+        "pieces_penalty": crossed.level[1],
+        "deviation_penalty": crossed.deviation,
+        "rare_intents_merged": len(labels.merged),
+        "labels_not_learned": crossed.mislabelled,
+        "scope_score": None if scope is None else scope.score,
+        "scope_chosen_by": None if scope is None else scope.chosen_by,
+        "scope_auroc": {} if scope is None else scope.auroc,
+        "merged": dict(labels.merged),
+    }
 
 
 def _kept(report: dict[str, Any]) -> dict[str, Any]:

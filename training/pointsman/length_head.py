@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from pointsman.averages import intent_table
+from pointsman.averages import as_shares, intent_table, labelled
 from pointsman.heads import LengthHead
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def fit_length_head(
     """
     believed = start.intent_probs(features.embeddings, features.pieces)
     k, m = len(start.intent_bias), output_tokens.shape[1]
-    intents = np.where((intent >= 0)[:, None], np.eye(k)[intent], believed)
+    intents = np.where(labelled(intent)[:, None], as_shares(intent, k), believed)
     logs = np.log1p(output_tokens)
     table = intent_table(logs, intent, k)
     known = np.isfinite(logs)

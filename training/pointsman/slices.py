@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pointsman.errors import TraceError
+from pointsman.text import same_text
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,6 +65,9 @@ def time_slices(timestamp: NDArray[np.datetime64], learn: float = 0.7, calibrate
 
 
 def prompt_folds(prompts: NDArray[np.object_], folds: int = FOLDS) -> NDArray[np.intp]:
-    """Return a fold for each prompt, (n,): by its hash, so that equal prompts share one."""
-    digests = [hashlib.blake2b(str(p).encode("utf-8", "replace"), digest_size=8).digest() for p in prompts]
+    """Return a fold for each prompt, (n,): by its hash, so that equal prompts share one.
+
+    Prompts are equal where `pointsman.text.same_text` of them is.
+    """
+    digests = [hashlib.blake2b(same_text(p).encode("utf-8", "replace"), digest_size=8).digest() for p in prompts]
     return (np.frombuffer(b"".join(digests), dtype="<u8") % folds).astype(np.intp)

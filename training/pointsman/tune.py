@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pointsman.certificate import Certificate
-    from pointsman.classifier import CrossFit
+    from pointsman.cross_fitting import CrossFit
     from pointsman.draft import Draft
     from pointsman.labels import IntentLabels
     from pointsman.objective import Objective

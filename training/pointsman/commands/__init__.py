@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from pointsman.commands import (
     audit,
+    benchmark,
     compare,
     explain,
     export,
@@ -58,6 +59,7 @@ COMMANDS = cast(
         route,
         explain,
         intents,
+        benchmark,
         policy,
         tune_worker,
         serve,

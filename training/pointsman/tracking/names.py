@@ -84,6 +84,10 @@ METRICS: tuple[Name, ...] = (
     Name("classifier/intent/accuracy|accuracy_low|accuracy_high", "0..1", "of intents on unseen requests"),
     Name("classifier/intent/majority", "0..1", "share of the most frequent intent: accuracy of a constant"),
     Name("classifier/intent/calibration_error", "0..1", "expected calibration error of the confidence"),
+    Name("classifier/out_of_scope/auroc|recall_at_5_percent", "0..1", "telling what is out of scope, 95 % interval"),
+    Name("classifier/hallucination/MODEL/auc|brier|calibration_error", "0..1", "of P(hallucinated), 95 % interval"),
+    Name("classifier/repeated/requests", "", "unseen requests that repeat a prompt learned from"),
+    Name("classifier/learned/NAME", "", "penalties and scores chosen; labels merged or not learned"),
     Name("classifier/useful/MODEL/auc|auc_low|auc_high", "0..1", "ranking of P(useful), 95 % interval"),
     Name("classifier/useful/MODEL/brier|calibration_error", "0..1", "error and calibration of P(useful)"),
     Name(

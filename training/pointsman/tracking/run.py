@@ -17,6 +17,7 @@ from mlflow.tracking.context.registry import resolve_tags
 from pointsman.bundle import load_bundle
 from pointsman.manifest import MANIFEST, MODEL
 from pointsman.pictures import cost_and_usefulness
+from pointsman.reliability_picture import reliability_picture
 from pointsman.reporting.make import bundle_page
 from pointsman.tables import metric_table
 from pointsman.tracking.data import dataset_input
@@ -143,6 +144,8 @@ class Tracker:
         bundle = load_bundle(result.bundle)
         (folder / "report.html").write_text(bundle_page(bundle, result.report), encoding="utf-8")
         cost_and_usefulness(result.report, folder / "cost_and_usefulness.png")
+        (folder / "classifier.json").write_text(json.dumps(result.evaluation, indent=2) + "\n", encoding="utf-8")
+        reliability_picture(result.evaluation, folder / "reliability.png")
         (folder / "bundle").mkdir()
         for name in bundle.manifest["files"]:
             if name != MODEL:

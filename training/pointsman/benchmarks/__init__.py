@@ -1,0 +1,1 @@
+"""What `pointsman benchmark` measures; one module a benchmark, and none of them prints."""
