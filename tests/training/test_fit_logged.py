@@ -42,7 +42,7 @@ def spec_of(baseline: str = BIG, **constraints: Any) -> RoutingSpec:
     )
 
 
-def logged(share_full: float = 0.0, seed: int = 0, *, rare: float = 0.3, requests: int = 1300) -> pd.DataFrame:
+def logged(share_full: float = 0.0, seed: int = 0, *, rare: float = 0.33, requests: int = 1300) -> pd.DataFrame:
     """Return a week of which production served two candidates with the probability `rare` each, else the dearest."""
     rows = sample_week(seed=seed, requests=requests).traces
     rows = rows[rows["model"] != "vision-scout"].reset_index(drop=True)

@@ -74,6 +74,8 @@ class CrossFit:
         How the score of being out of scope was chosen.
     mislabelled : int
         Requests whose intent was not learned, for it is probably wrong.
+    weighed : bool
+        Whether answers were weighed; so only where that predicts held-out answers better.
     """
 
     heads: Heads
@@ -87,6 +89,7 @@ class CrossFit:
     level_loss: dict[tuple[float, float], float] = field(default_factory=dict)
     scope: ScopeChoice | None = None
     mislabelled: int = 0
+    weighed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -163,7 +166,8 @@ def cross_fit(
     if len(names) < 2:
         raise TraceError("all prompts to learn from are the same, or nearly all: there is nothing to tell apart")
     extra, n_learn = extras[0], len(useful)
-    level, level_loss = _level(lexicon, learn, extra.weights, folds, n_intents)
+    level, weigh, level_loss = _level(lexicon, learn, extra.weights, folds, n_intents)
+    extra = extra if weigh else replace(extra, weights=None)
     penalties: dict[str, Any] = {"n_intents": n_intents, "common": level[0], "pieces": level[1]}
     fitted: dict[float, dict[int, Heads]] = {deviation: {} for deviation in deviations}
     probs = {deviation: np.empty(useful.shape) for deviation in deviations}
@@ -245,7 +249,7 @@ def cross_fit(
     reading = Reading(intent_probs, useful_probs, expected_tokens)
     choice = None if scope is None else scope[1]
     chosen = (best, areas, errors, folds, level, level_loss)
-    return CrossFit(heads, reading, intent_useful, *chosen, choice, int(wrong.sum()))
+    return CrossFit(heads, reading, intent_useful, *chosen, choice, int(wrong.sum()), weigh)
 
 
 def _no(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
@@ -254,30 +258,32 @@ def _no(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
 
 def _level(
     lexicon: Lexicon, learn: tuple[Features, Intents, Floats], weights: Floats | None, folds: Codes, n_intents: int
-) -> tuple[tuple[float, float], dict[tuple[float, float], float]]:
-    """Return the penalties on what candidates share and on word pieces that predict two folds best, and how well each.
+) -> tuple[tuple[float, float], bool, dict[tuple[float, float], float]]:
+    """Return what predicts two folds best: penalties of what candidates share and of word pieces, and whether to weigh.
 
     They are levels, which probabilities must have right whatever is chosen by them; what sets candidates apart is
-    chosen by decisions.
+    chosen by decisions. Losses of answers are weighed where there are weights, whether or not heads learned with them:
+    what counts is what would be lost on all requests.
     """
     features, intent, useful = learn
-    losses = dict.fromkeys(LEVELS, 0.0)
+    losses = {(level, weigh): 0.0 for weigh in (False, *[True] * (weights is not None)) for level in LEVELS}
     for fold in np.unique(folds)[:2]:
         inside, outside = np.flatnonzero(folds != fold)[:LEVEL_ROWS], np.flatnonzero(folds == fold)[:LEVEL_ROWS]
-        weight = None if weights is None else weights[inside]
-        part = features.take(inside), intent[inside], useful[inside], weight
-        start = RequestClassifier(n_intents).fit_intent(lexicon, *part)
+        part = features.take(inside), intent[inside], useful[inside]
         judged, truth = features.take(outside), useful[outside]
-        known = np.isfinite(truth)
-        believed = start.intent_probs(judged.embeddings, judged.pieces)
-        for common, pieces in LEVELS:
-            heads = RequestClassifier(n_intents, common=common, deviation=common, pieces=pieces).fit_useful(
-                start, *part
-            )
+        counted: Floats = np.isfinite(truth) * (1.0 if weights is None else weights[outside])
+        blank = RequestClassifier(n_intents).fit_intent(lexicon, *part)
+        believed = blank.intent_probs(judged.embeddings, judged.pieces)
+        for (common, pieces), weigh in losses:
+            weight = weights[inside] if weigh and weights is not None else None
+            start = replace(blank, table=intent_table(part[2], part[1], n_intents, weights=weight))
+            model = RequestClassifier(n_intents, common=common, deviation=common, pieces=pieces)
+            heads = model.fit_useful(start, *part, weight)
             logits = heads.useful_logits(judged.embeddings, judged.pieces, believed)
             errors = np.logaddexp(0, logits) - np.nan_to_num(truth) * logits
-            losses[common, pieces] += float(errors[known].sum())
-    return min(LEVELS, key=lambda level: losses[level]), losses
+            losses[(common, pieces), weigh] += float((counted * errors).sum())
+    best, weigh = min(losses, key=lambda option: losses[option])
+    return best, weigh, {level: losses[level, weigh] for level in LEVELS}
 
 
 LEVEL_ROWS = 4000

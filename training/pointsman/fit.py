@@ -275,6 +275,7 @@ def _learned(crossed: CrossFit, labels: IntentLabels) -> dict[str, Any]:
         "deviation_penalty": crossed.deviation,
         "rare_intents_merged": len(labels.merged),
         "labels_not_learned": crossed.mislabelled,
+        "answers_weighed": int(crossed.weighed),
         "scope_score": None if scope is None else scope.score,
         "scope_chosen_by": None if scope is None else scope.chosen_by,
         "scope_auroc": {} if scope is None else scope.auroc,
