@@ -11,8 +11,8 @@ from scipy.stats import binomtest
 from sklearn.metrics import roc_auc_score
 
 from pointsman.calibration import expected_calibration_error
+from pointsman.calibration_check import by_intent, reliability_bins
 from pointsman.labels import needed_compute, out_of_scope
-from pointsman.reliability import by_intent, reliability_bins
 from pointsman.text import same_text
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def evaluate(
         that was useful, ``none`` where none was; empty where there are no such requests. ``repeated``: requests whose
         prompt was learned from, and whether they were judged. ``out_of_scope``: AUROC and recall at 5 % false alarms
         where such requests are labelled, else None. ``hallucination``: as ``useful``, None where nothing is labelled.
-        ``reliability``: bins of `pointsman.reliability`; ``by_intent``: P(useful) among each intent's requests.
+        ``reliability``: bins of `pointsman.calibration_check`; ``by_intent``: P(useful) among each intent's requests.
     """
     new = np.array([same_text(prompt) not in seen for prompt in outcomes.prompt], dtype=np.bool_)
     repeated, left_out = int((~new).sum()), bool(len(new) and not new.all() and new.mean() >= 0.5)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from pointsman.reliability import by_intent, reliability_bins
+from pointsman.calibration_check import by_intent, reliability_bins
 from pointsman.reliability_picture import reliability_picture
 
 if TYPE_CHECKING:
