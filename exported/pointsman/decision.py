@@ -7,28 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any
 
 from pointsman.errors import PointsmanError
+from pointsman.guards.attempts import Step
 
 __all__ = ["Decision", "Step"]
-
-
-class Step(NamedTuple):
-    """One fallback of a request.
-
-    Attributes
-    ----------
-    model : str
-    failures : tuple of str
-        The kinds of failure it is for: timeout, error; empty for all.
-    within_ms : float or None
-        It is tried only while the request has been under way for less than this many ms.
-    """
-
-    model: str
-    failures: tuple[str, ...] = ()
-    within_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,12 +1,11 @@
-"""What to try after a failure: the same model again after a delay, then the fallbacks in their order."""
+"""What to try after a failure, as a decision: `pointsman.guards.attempts` says what, this says it in full."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pointsman.errors import PointsmanError
-from pointsman.guards.settings import FAILURES
+from pointsman.guards.attempts import RETRY, SAFE, further
 
 if TYPE_CHECKING:
     from pointsman.decision import Decision
@@ -21,9 +20,7 @@ def following(
 ) -> Decision | None:
     """Return the next attempt after a failure, admitted where it goes; None where nothing is left.
 
-    A retry needs a delay that is left, a failure of the policy's kinds, a model that its breaker does not bar, and
-    room in the retry budget. A fallback must fit the failure and the time, be new to the request, and be well. Under
-    the kill-switch only the safe model is left.
+    See `pointsman.guards.attempts.further`.
 
     Parameters
     ----------
@@ -42,58 +39,30 @@ def following(
     PointsmanError
         Where `failure` is another word.
     """
-    if failure not in FAILURES:
-        raise PointsmanError(f"failure is {failure!r}; allowed: {', '.join(FAILURES)}")
-    policy, guards = live.policy, live.guards
-    columns = {name: column for column, name in enumerate(policy.models)}
-    tried = (*decision.tried, decision.model)
-    before = f"{decision.model} failed ({failure})"
-    if killed is not None:
-        if policy.safe_model in tried:
-            return None
-        why = f"{before}; kill-switch is on, the safe model {policy.safe_model} is next"
-        return _attempt(decision, policy.safe_model, why, live, killed=True)
-    retry = policy.guards.retry
-    if (
-        failure in retry.failures
-        and decision.retried < len(decision.retry_delays_ms)
-        and decision.model in columns
-        and guards.barred(decision.model) is None
-        and guards.retry()
-    ):
-        delay_ms = decision.retry_delays_ms[decision.retried]
-        why = f"{before}; retry {decision.retried + 1} of {len(decision.retry_delays_ms)} after {delay_ms:.0f} ms"
-        return _attempt(decision, decision.model, why, live, delay_ms=delay_ms)
-    for step in decision.fallback_steps:
-        fits = not step.failures or failure in step.failures
-        in_time = step.within_ms is None or elapsed_ms < step.within_ms
-        if fits and in_time and step.model not in tried and step.model in columns:
-            then = _attempt(decision, step.model, f"{before}; {step.model} is the next fallback", live)
-            if then is not None:
-                return then
-    return None
-
-
-def _attempt(
-    decision: Decision, model: str, why: str, live: LiveBundle, *, delay_ms: float = 0.0, killed: bool = False
-) -> Decision | None:
-    """Return a further attempt; None where the model's guards do not admit it."""
-    column = live.policy.models.index(model)
-    again = model == decision.model
-    expected = decision.expected_cost_usd if again else None
-    if live.guards.admit(decision.request_id, column, expected, again=True, force=killed) is not None:
+    policy = live.policy
+    then = further(decision, failure, elapsed_ms, policy, live.guards, killed=killed is not None)
+    if then is None:
         return None
+    column, again = policy.models.index(then.model), then.model == decision.model
+    before = f"{decision.model} failed ({failure})"
+    if then.kind == SAFE:
+        why = f"{before}; kill-switch is on, the safe model {then.model} is next"
+    elif then.kind == RETRY:
+        number, most = decision.retried + 1, len(decision.retry_delays_ms)
+        why = f"{before}; retry {number} of {most} after {then.delay_ms:.0f} ms"
+    else:
+        why = f"{before}; {then.model} is the next fallback"
     return replace(
         decision,
-        model=model,
+        model=then.model,
         tier=column,
         p_useful=decision.p_useful if again else None,
         propensity=decision.propensity if again else None,
-        expected_cost_usd=expected,
-        timeout_ms=live.policy.candidates[column].timeout_ms,
-        fallbacks=tuple(name for name in decision.fallbacks if name != model),
+        expected_cost_usd=then.expected_usd,
+        timeout_ms=policy.candidates[column].timeout_ms,
+        fallbacks=tuple(name for name in decision.fallbacks if name != then.model),
         reason=why,
-        killed=killed,
+        killed=killed is not None,
         tried=(*decision.tried, decision.model),
-        delay_ms=delay_ms,
+        delay_ms=then.delay_ms,
     )

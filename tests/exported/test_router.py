@@ -426,6 +426,7 @@ def test_the_slim_side_stays_slim(tiny_bundle: Path) -> None:
         "expected",
         "following",
         "guards",
+        "guards.attempts",
         "guards.chance",
         "guards.choosing",
         "guards.circuit",
