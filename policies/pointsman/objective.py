@@ -277,11 +277,17 @@ class Objective:
         names = COLUMNS if outcomes.late is None else (*COLUMNS, *ESTIMATED)
         self._columns = {name: np.ascontiguousarray(getattr(outcomes, name).T).ravel() for name in names}
         self._rows = np.arange(len(outcomes))
+        self._load = None
+        if spec.constraints.latency == "under_load":  # the queues are compiled: not imported without need
+            from pointsman.load.constraint import under_load
+
+            self._load = under_load(spec, outcomes.models, len(outcomes))
 
     def served(self, chosen: NDArray[np.intp]) -> Served:
         """Return what the n requests got from their chosen candidates."""
         at = chosen * len(self._rows) + self._rows
-        return Served(**{name: np.take(column, at) for name, column in self._columns.items()})
+        served = Served(**{name: np.take(column, at) for name, column in self._columns.items()})
+        return served if self._load is None else self._load.served(served, chosen)
 
     def __call__(self, chosen: NDArray[np.intp]) -> Evaluation:
         """Evaluate a choice of candidates, (n,)."""

@@ -72,7 +72,7 @@ class TuningProblem:
     def objective(self) -> Objective:
         """Return the objective on the problem's requests."""
         # Of outcomes, an objective reads the columns by which answers are measured, and their number.
-        return Objective(cast("Outcomes", _Columns(**self.outcomes)), self.before, self.spec)
+        return Objective(cast("Outcomes", _Columns(self.models, **self.outcomes)), self.before, self.spec)
 
     def save(self, path: str | Path) -> Path:
         """Write the problem as an ``.npz`` file, at once or not at all, and return its path.
@@ -112,6 +112,7 @@ class TuningProblem:
 class _Columns:
     """The measured columns of outcomes, (n, m) each."""
 
+    models: tuple[str, ...]
     useful: NDArray[np.float64]
     cost_usd: NDArray[np.float64]
     latency_ms: NDArray[np.float64]

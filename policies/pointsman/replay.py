@@ -15,7 +15,7 @@ from pointsman.outcomes import Outcomes
 from pointsman.spec import AS_LOGGED
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from pointsman.policy import Policy
 
@@ -209,7 +209,12 @@ def assigned_columns(
 
 
 def baselines(
-    outcomes: Outcomes, after: Served, intents: NDArray[np.object_], assignment: Mapping[str, str], default: str
+    outcomes: Outcomes,
+    after: Served,
+    intents: NDArray[np.object_],
+    assignment: Mapping[str, str],
+    default: str,
+    serve: Callable[[Outcomes, NDArray[np.intp]], Served] = Served.by,
 ) -> dict[str, Served | None]:
     """Return what the content-blind baselines and the oracle would have got on the same requests.
 
@@ -225,6 +230,9 @@ def baselines(
         ``best_per_intent``, as chosen on the slice that tuned the policy.
     default : str
         The candidate of an unlabelled intent.
+    serve : callable, optional
+        Gives what the requests get from their candidates, where that depends on all of them (queues); the mixture of
+        ``random_same_cost`` never does.
 
     Returns
     -------
@@ -233,14 +241,15 @@ def baselines(
         labelled intent or nothing was assigned), ``oracle``.
     """
     found: dict[str, Served | None] = {
-        f"always:{model}": _always(outcomes, at) for at, model in enumerate(outcomes.models)
+        f"always:{model}": serve(outcomes, np.full(len(outcomes), at, dtype=np.intp))
+        for at, model in enumerate(outcomes.models)
     }
     found["random_same_cost"] = _random_same_cost(outcomes, float(after.cost_usd.mean()))
     known = any(name in assignment or (name and OTHER_INTENT in assignment) for name in intents)
     by_intent = assigned_columns(outcomes, intents, assignment, default)
-    found["best_per_intent"] = Served.by(outcomes, by_intent) if known else None
+    found["best_per_intent"] = serve(outcomes, by_intent) if known else None
     # Whoever knew the outcomes would also know the errors of their estimates.
-    found["oracle"] = Served.by(outcomes, _oracle(outcomes)) if outcomes.late is None else None
+    found["oracle"] = serve(outcomes, _oracle(outcomes)) if outcomes.late is None else None
     return found
 
 

@@ -19,7 +19,7 @@ from pointsman.replay import Served, baseline_columns, baselines, facts_of, with
 from pointsman.spec import AS_LOGGED, BEST_SINGLE, RoutingSpec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from numpy.typing import NDArray
 
@@ -62,7 +62,8 @@ def before_after(
         `pointsman.comparison.intents.by_intent`), ``moved`` (from the baseline's model to the chosen one, see
         `pointsman.comparison.moves.moves`), ``errors`` (share of the requests whose last answer failed, before and
         after, and its change), ``reliability`` (see `pointsman.reliability`), ``requests_per_month``, ``span`` (first
-        and last request), ``modelled``, ``certificate`` (see
+        and last request), ``modelled``, ``load`` (the runs under load where the spec's latency is ``under_load``:
+        before and after are theirs then, see `pointsman.load.before_after`), ``certificate`` (see
         `pointsman.certificate`; null where there is none), ``off_policy`` (what the logs say, and whether they can
         tell; null where every outcome is known).
 
@@ -95,11 +96,15 @@ def before_after(
     columns = baseline_columns(outcomes, baseline)
     measured = logs and baseline == AS_LOGGED
     before = as_logged(outcomes, chances, limit) if measured else Served.by(known, columns)
+    serve: Callable[[Outcomes, NDArray[np.intp]], Served] = Served.by
+    load: dict[str, Any] | None = None
+    if spec.constraints.latency == "under_load":  # the queues are compiled: not imported without need
+        before, after, load, serve = _under_load(outcomes, reading, policy, spec, seed, logs=logs)
     default = policy.models[int(np.bincount(columns, minlength=len(policy.models)).argmax())]
     blind = after, outcomes.intent, policy.evidence.get("best_per_intent", {}), default
-    plain = baselines(known, *blind)
+    plain = baselines(known, *blind, serve)
     # Fallbacks help whoever has them: what was learned shows against rivals that have the same.
-    rivals = baselines(chained, *blind)
+    rivals = baselines(chained, *blind, serve)
     names = np.array(beliefs.intents, dtype=object)[beliefs.intent]
     labels = np.where(outcomes.intent != "", outcomes.intent, names)
     moved = np.asarray(columns != chosen)
@@ -128,6 +133,7 @@ def before_after(
         "requests_per_month": month,
         "span": {"first": str(outcomes.timestamp.min()), "last": str(outcomes.timestamp.max())},
         "modelled": list(spec.modelled),
+        "load": load,
         "certificate": policy.evidence.get("certificate"),
         "off_policy": off_policy,
     }
@@ -164,6 +170,24 @@ def verdict(report: Mapping[str, Any]) -> str:
     if states["missed"]:
         words.append(f"MISSED, by no more than chance explains ({', '.join(states['missed'])}).")
     return " ".join([*words, f"{text}."])
+
+
+def _under_load(
+    outcomes: Outcomes, reading: Reading, policy: Policy, spec: RoutingSpec, seed: int, *, logs: bool
+) -> tuple[Served, Served, dict[str, Any], Callable[[Outcomes, NDArray[np.intp]], Served]]:
+    """Return before and after with queues and guards, the figures of the runs, and how baselines are served."""
+    from pointsman.load.before_after import before_after_load
+    from pointsman.load.constraint import under_load
+
+    queues = under_load(spec, policy.models, len(outcomes))
+    if logs or queues is None:
+        raise TraceError("constraints.latency under_load needs requests that were replayed against every candidate")
+
+    def serve(found: Outcomes, columns: NDArray[np.intp]) -> Served:
+        return queues.served(Served.by(found, columns), columns)
+
+    before, after, figures = before_after_load(outcomes, reading, policy, spec, seed)
+    return before, after, figures, serve
 
 
 _STATES = ("certified", "held", "missed", "broken")

@@ -28,7 +28,7 @@ from pointsman.yaml_lines import Key, Lines, write_yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Constraints", "FreeFailureWarning", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
+__all__ = ["Constraints", "FreeFailureWarning", "LoadSpec", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
 
 AS_LOGGED = "as_logged"
 BEST_SINGLE = "best_single"
@@ -92,6 +92,8 @@ class Constraints(Strict):
     """What must hold, and with which confidence."""
 
     p95_latency_ms: Positive | None = described("a number above 0")
+    latency: Literal["alone", "under_load"] = described("alone, under_load", "alone")
+    """Which latency the P95 is of: the traces' own, or with queues at the places and the rate of ``load``."""
     useful_rate: (
         Annotated[
             Annotated[Share, Tag("absolute")] | Annotated[RelativeRate, Tag("relative")], Discriminator(_is_relative)
@@ -103,6 +105,25 @@ class Constraints(Strict):
     confidence: Annotated[Number, Field(ge=0.5, lt=1)] = described("a number of at least 0.5 and below 1", 0.95)
     holds_over_requests: Count | None = described("a whole number above 0")
     """Coming requests over which the measured value must keep the limit too; by default half as many as certify it."""
+
+
+class LatencySpec(Strict):
+    """How long a model takes, where traces do not tell; see `pointsman.load.latency`."""
+
+    base_ms: Money = Field(description="a number of at least 0")
+    ms_per_input_token: Money = described("a number of at least 0", 0.0)
+    ms_per_output_token: Money = described("a number of at least 0", 0.0)
+    slowdown: Money = described("a number of at least 0", 0.0)
+
+
+class LoadSpec(Strict):
+    """The traffic of load replays, and what models can take."""
+
+    rate_per_s: Positive | None = described("a number above 0")
+    arrivals: str = described("own, poisson, or the path of a trace (.csv as Azure's, .jsonl as Mooncake's)", "poisson")
+    concurrency: dict[str, Count] = described("a mapping of candidates to whole numbers above 0", {})
+    """Requests that a model really serves at once; the candidate's own ``concurrency`` where it is left out."""
+    latency: dict[str, LatencySpec] = described("a mapping of candidates to base_ms, ms_per_input_token, …", {})
 
 
 class AbstainSpec(Strict):
@@ -157,6 +178,7 @@ class RoutingSpec(Strict):
     """Candidates of one family, in order: P(useful) never falls along it."""
     long_context_tokens: Count = described("a whole number above 0", 8000)
     guards: Guards = described(None, Guards())
+    load: LoadSpec = described(None, LoadSpec())
     modelled: list[str] = described("a list of columns of the trace table", [])
 
     @model_validator(mode="before")
@@ -216,8 +238,34 @@ class RoutingSpec(Strict):
             path, budget = ("constraints", "budget_usd_per_day"), self.constraints.budget_usd_per_day
             yield path, f"is {budget:g}, but requests_per_month is missing: a budget is for a traffic; give both"
 
+        yield from self._load_faults()
+
+    def _load_faults(self) -> Iterator[tuple[Key, str]]:
+        """Give what is missing where the P95 is meant under load."""
+        if self.constraints.latency != "under_load":
+            return
+        path = ("constraints", "latency")
+        if self.constraints.p95_latency_ms is None:
+            yield path, "is under_load, but there is no limit to keep: give constraints.p95_latency_ms"
+        if self.load.rate_per_s is None and self.requests_per_month is None:
+            yield path, "is under_load, but nothing says how many requests come: give load.rate_per_s"
+        seated = {*self.load.concurrency, *(name for name, one in self.candidates.items() if one.concurrency)}
+        if not seated:
+            yield (
+                path,
+                "is under_load, but no candidate has a concurrency, so nothing ever waits: give load.concurrency",
+            )
+        if self.load.arrivals == "own":
+            yield (
+                ("load", "arrivals"),
+                "is own, which constraints.latency under_load cannot take; allowed: poisson, a path",
+            )
+
     def _named(self) -> Iterator[tuple[Key, str]]:
         """Give each place that names a candidate."""
+        for part in ("concurrency", "latency"):
+            for model in getattr(self.load, part):
+                yield ("load", part, model), model
         yield ("safe_model",), self.safe_model
         if self.baseline not in {AS_LOGGED, BEST_SINGLE}:
             yield ("baseline",), self.baseline

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from pointsman.load.constraint import UnderLoad
     from pointsman.outcomes import Outcomes
     from pointsman.rules import Rule
     from pointsman.spec import RoutingSpec
@@ -50,11 +51,14 @@ class Known:
         With fallbacks folded in, columns in the policy's order.
     before : Served
         What the baseline got.
+    load : UnderLoad or None
+        The queues, where the spec's latency is one under load.
     """
 
     beliefs: Beliefs
     outcomes: Outcomes
     before: Served
+    load: UnderLoad | None = None
 
     def __len__(self) -> int:
         """Return the number of requests."""
@@ -62,7 +66,7 @@ class Known:
 
     def take(self, at: NDArray[Any]) -> Known:
         """Return the requests of a mask or an index."""
-        return Known(self.beliefs.take(at), self.outcomes.take(at), self.before.take(at))
+        return Known(self.beliefs.take(at), self.outcomes.take(at), self.before.take(at), self.load)
 
     def objective(self, spec: RoutingSpec) -> Objective:
         """Return the objective on these requests."""
@@ -70,7 +74,9 @@ class Known:
 
     def served(self, rule: Rule) -> Served:
         """Return what the requests get by a rule."""
-        return Served.by(self.outcomes, decide(self.beliefs, rule))
+        chosen = decide(self.beliefs, rule)
+        served = Served.by(self.outcomes, chosen)
+        return served if self.load is None else self.load.served(served, chosen)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ NAMES = {
     "compare": "replay by the second",
     "prove": "certify out of fold",
     "track": "log to MLflow",
+    "load": "replay under load",
 }
 
 

@@ -254,7 +254,12 @@ def _known(
         before = as_logged(real, chances.take(kept), limit)
     else:
         before = Served.by(chained if logs else real, baseline_columns(real, baseline))
-    return Known(beliefs, chained, before), baseline, kept
+    load = None
+    if spec.constraints.latency == "under_load":
+        from pointsman.load.constraint import under_load
+
+        load = under_load(spec, chained.models, len(chained))
+    return Known(beliefs, chained, before, load), baseline, kept
 
 
 def tuned_policy(

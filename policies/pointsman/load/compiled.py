@@ -6,555 +6,319 @@ replayed exactly only: what is chosen without the barred ones is looked up in a 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointsman.decide import can_take, fallback_allowed
-from pointsman.guards.chance import uniform
-from pointsman.guards.retrying import delays_ms
 from pointsman.load.calls import ERROR, OK, TIMEOUT
 from pointsman.load.compiling import compiled, compiled_part
 from pointsman.load.exact import replay_exactly
-from pointsman.load.mirror import Book, Rules, admit, barred, choose, new_book, report, retries_left, retry
+from pointsman.load.mirror import admit, barred, choose, report, retries_left, retry
 from pointsman.load.result import KILLED, LoadResult
+from pointsman.load.world import build_world
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from pointsman.load.system import System
-
-    Floats = NDArray[np.float64]
-    Wholes = NDArray[np.int64]
+    from pointsman.load.world import World
 
 __all__ = ["MOST_CANDIDATES", "replay_load"]
 
 MOST_CANDIDATES = 12
 """More have too many subsets for a table."""
 
-
-class _Plan(NamedTuple):
-    """The system as arrays; see `pointsman.load.system.System` and `pointsman.load.calls.Calls`."""
-
-    arrival: Floats
-    body: Wholes
-    call: Wholes
-    fixed: Wholes
-    wall: float
-    kill_at: float
-    kill_until: float
-    safe: int
-    places: Wholes
-    slowdown: Floats
-    timeout: Floats
-    kinds: Wholes
-    spans: Floats
-    service: Floats
-    first_share: Floats
-    ends: NDArray[np.int8]
-    cost: Floats
-    again_service: Floats
-    again_cost: Floats
-    error_rate: Floats
-    luck: Floats
-    delays: Floats
-    retried: NDArray[np.bool_]
-    steps: Wholes
-    within: Floats
-    allowed: NDArray[np.bool_]
-
-
-class _State(NamedTuple):
-    """What changes: events (a heap), attempts, queues."""
-
-    heap_time: Floats
-    heap_made: Wholes
-    heap_what: Wholes
-    counts: Wholes
-    column: Wholes
-    serial: Wholes
-    began: Floats
-    started: Floats
-    lasts: Floats
-    end: Wholes
-    again: NDArray[np.bool_]
-    visited: Wholes
-    distinct: Wholes
-    expected: Floats
-    may: NDArray[np.int8]
-    queue_next: Wholes
-    queue_before: Wholes
-    queue_head: Wholes
-    queue_tail: Wholes
-    queued: Wholes
-    busy: Wholes
-
-
-class _Found(NamedTuple):
-    """What `LoadResult` is made of."""
-
-    first: Wholes
-    column: Wholes
-    ok: NDArray[np.bool_]
-    latency: Floats
-    first_token: Floats
-    wait: Floats
-    cost: Floats
-    again: NDArray[np.bool_]
-    attempts: Wholes
-    marks: Wholes
-    busy_s: Floats
-    calls: Wholes
-    errors: Wholes
-    timeouts: Wholes
-    longest: Wholes
-
-
-Tables = TypeVar("Tables", _Plan, Rules)
-_SIZE, _MADE = 0, 1
+BEGIN, END, GIVE_UP = 0, 1, 2
 
 
 @compiled_part
-def _before(state: _State, a: int, b: int) -> bool:
-    if state.heap_time[a] != state.heap_time[b]:
-        return bool(state.heap_time[a] < state.heap_time[b])
-    return bool(state.heap_made[a] < state.heap_made[b])
+def _before(world: World, a: int, b: int) -> bool:
+    one, other = world.events[a], world.events[b]
+    if one.time != other.time:
+        return bool(one.time < other.time)
+    return bool(one.made < other.made)
 
 
 @compiled_part
-def _swap(state: _State, a: int, b: int) -> None:
-    state.heap_time[a], state.heap_time[b] = state.heap_time[b], state.heap_time[a]
-    state.heap_made[a], state.heap_made[b] = state.heap_made[b], state.heap_made[a]
-    for k in range(3):
-        state.heap_what[a, k], state.heap_what[b, k] = state.heap_what[b, k], state.heap_what[a, k]
+def _swap(world: World, a: int, b: int) -> None:
+    one, other = world.events[a], world.events[b]
+    one.time, other.time = other.time, one.time
+    one.made, other.made = other.made, one.made
+    one.kind, other.kind = other.kind, one.kind
+    one.request, other.request = other.request, one.request
+    one.serial, other.serial = other.serial, one.serial
 
 
 @compiled_part
-def _push(state: _State, time: float, kind: int, i: int) -> None:
-    at = state.counts[_SIZE]
-    state.counts[_SIZE] += 1
-    state.heap_time[at], state.heap_made[at] = time, state.counts[_MADE]
-    state.counts[_MADE] += 1
-    state.heap_what[at, 0], state.heap_what[at, 1], state.heap_what[at, 2] = kind, i, state.serial[i]
+def _push(world: World, time: float, kind: int, i: int) -> None:
+    setting = world.settings[0]
+    at = setting.events
+    setting.events += 1
+    event = world.events[at]
+    event.time, event.made, event.kind, event.request = time, setting.made, kind, i
+    event.serial = world.requests[i].serial
+    setting.made += 1
     while at > 0:
         parent = (at - 1) // 2
-        if not _before(state, at, parent):
+        if not _before(world, at, parent):
             break
-        _swap(state, at, parent)
+        _swap(world, at, parent)
         at = parent
 
 
 @compiled_part
-def _pop(state: _State) -> None:
+def _pop(world: World) -> None:
     """Drop the first event."""
-    state.counts[_SIZE] -= 1
-    size, at = state.counts[_SIZE], 0
-    _swap(state, 0, size)
+    setting = world.settings[0]
+    setting.events -= 1
+    size, at = setting.events, 0
+    _swap(world, 0, size)
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and _before(state, child + 1, child):
+        if child + 1 < size and _before(world, child + 1, child):
             child += 1
-        if not _before(state, child, at):
+        if not _before(world, child, at):
             break
-        _swap(state, at, child)
+        _swap(world, at, child)
         at = child
 
 
 @compiled_part
-def _start(plan: _Plan, state: _State, found: _Found, i: int, now: float) -> None:
-    j, call = state.column[i], plan.call[i]
-    found.wait[i] += (now - state.began[i]) * 1000
-    state.serial[i] += 1
-    state.started[i] = now
-    if state.again[i]:
-        turn = min(found.attempts[i] - state.distinct[i] - 1, plan.luck.shape[1] - 1)
-        ends = ERROR if plan.luck[i, turn] < plan.error_rate[j] else OK
-        lasts = plan.again_service[call, j] / 1000
+def _start(world: World, i: int, now: float) -> None:
+    request = world.requests[i]
+    j = request.column
+    model, call = world.models[j], world.calls[request.call, j]
+    request.wait += (now - request.began) * 1000
+    request.serial += 1
+    request.started = now
+    if request.again != 0:
+        turn = min(request.attempts - request.distinct - 1, world.luck.shape[1] - 1)
+        ends = ERROR if world.luck[i, turn] < model.error_rate else OK
+        lasts = call.again_service / 1000
     else:
-        ends = int(plan.ends[call, j])
-        lasts = plan.service[call, j] / 1000
-    if plan.places[j] > 0:
-        lasts *= 1 + plan.slowdown[j] * state.busy[j] / plan.places[j]
-    for k in range(len(plan.kinds)):
-        if plan.kinds[k, 1] == j and plan.spans[k, 0] <= now < plan.spans[k, 1]:
-            if plan.kinds[k, 0] == 2:
-                lasts *= plan.spans[k, 2]
+        ends = call.ends
+        lasts = call.service / 1000
+    if model.places > 0:
+        lasts *= 1 + model.slowdown * model.busy / model.places
+    for k in range(len(world.incidents)):
+        incident = world.incidents[k]
+        if incident.column == j and incident.start <= now < incident.stop:
+            if incident.kind == 2:
+                lasts *= incident.value
             else:
                 ends = ERROR
-                lasts = plan.spans[k, 2] if plan.kinds[k, 0] == 0 else plan.spans[k, 1] - now
-    state.busy[j] += 1
-    stop, most = now + lasts, state.began[i] + plan.timeout[j]
+                lasts = incident.value if incident.kind == 0 else incident.stop - now
+    model.busy += 1
+    stop, most = now + lasts, request.began + model.timeout
     if stop > most:
         stop, ends = most, TIMEOUT
-    state.lasts[i], state.end[i] = lasts, ends
-    _push(state, stop, 1, i)
+    request.lasts, request.ends = lasts, ends
+    _push(world, stop, END, i)
 
 
 @compiled_part
-def _begin(plan: _Plan, state: _State, found: _Found, i: int, now: float) -> None:
-    j = state.column[i]
-    state.serial[i] += 1
-    state.began[i] = now
-    found.attempts[i] += 1
-    found.calls[j] += 1
-    seen = (state.visited[i] >> j) & 1
-    state.again[i] = seen == 1
-    state.visited[i] |= 1 << j
-    state.distinct[i] += 1 - seen
-    if plan.places[j] == 0 or state.busy[j] < plan.places[j]:
-        _start(plan, state, found, i, now)
+def _begin(world: World, i: int, now: float) -> None:
+    request = world.requests[i]
+    j = request.column
+    model = world.models[j]
+    request.serial += 1
+    request.began = now
+    request.attempts += 1
+    model.calls += 1
+    seen = (request.visited >> j) & 1
+    request.again = seen
+    request.visited |= 1 << j
+    request.distinct += 1 - seen
+    if model.places == 0 or model.busy < model.places:
+        _start(world, i, now)
         return
-    state.queue_before[i], state.queue_next[i] = state.queue_tail[j], -1
-    if state.queue_tail[j] >= 0:
-        state.queue_next[state.queue_tail[j]] = i
+    request.queue_before, request.queue_next = model.queue_tail, -1
+    if model.queue_tail >= 0:
+        world.requests[model.queue_tail].queue_next = i
     else:
-        state.queue_head[j] = i
-    state.queue_tail[j] = i
-    state.queued[j] += 1
-    found.longest[j] = max(found.longest[j], state.queued[j])
-    if plan.timeout[j] < np.inf:
-        _push(state, now + plan.timeout[j], 2, i)
+        model.queue_head = i
+    model.queue_tail = i
+    model.queued += 1
+    model.longest = max(model.longest, model.queued)
+    if model.timeout < np.inf:
+        _push(world, now + model.timeout, GIVE_UP, i)
 
 
 @compiled_part
-def _leave_queue(state: _State, i: int) -> None:
-    j, before, after = state.column[i], state.queue_before[i], state.queue_next[i]
+def _leave_queue(world: World, i: int) -> None:
+    request = world.requests[i]
+    model = world.models[request.column]
+    before, after = request.queue_before, request.queue_next
     if before >= 0:
-        state.queue_next[before] = after
+        world.requests[before].queue_next = after
     else:
-        state.queue_head[j] = after
+        model.queue_head = after
     if after >= 0:
-        state.queue_before[after] = before
+        world.requests[after].queue_before = before
     else:
-        state.queue_tail[j] = before
-    state.queued[j] -= 1
+        model.queue_tail = before
+    model.queued -= 1
 
 
 @compiled_part
-def _following(
-    plan: _Plan, rules: Rules, book: Book, state: _State, found: _Found, i: int, failure: int, now: float
-) -> float:
-    """Return the delay before what follows, s, its model in `state.column`; -1 where nothing is left."""
-    wall = plan.wall + now
-    if plan.fixed[0] >= 0:
+def _following(world: World, i: int, failure: int, now: float) -> float:
+    """Return the delay before what follows, s, its model in the request; -1 where nothing is left."""
+    setting, request = world.settings[0], world.requests[i]
+    wall = setting.wall + now
+    if setting.fixed != 0:
         return -1.0
-    if plan.kill_at <= now < plan.kill_until:
-        if (state.visited[i] >> plan.safe) & 1:
+    if setting.kill_at <= now < setting.kill_until:
+        if (request.visited >> setting.safe) & 1 != 0:
             return -1.0
-        admit(rules, book, i, plan.safe, np.nan, True, now, wall)
-        state.column[i], state.expected[i] = plan.safe, np.nan
+        admit(world, i, setting.safe, np.nan, True, now, wall)
+        request.column, request.expected = setting.safe, np.nan
         return 0.0
-    j = state.column[i]
-    turn = found.attempts[i] - state.distinct[i]
-    may = state.may[i] & 1 and plan.retried[failure] and turn < plan.delays.shape[1]
-    if may and barred(rules, book, j, now, wall) == 0 and retry(rules, book, wall):
-        admit(rules, book, i, j, state.expected[i], True, now, wall)
-        return float(plan.delays[i, turn] / 1000)
-    if state.may[i] & 2:
-        elapsed_ms = (now - plan.arrival[i]) * 1000
-        for s in range(len(plan.steps)):
-            to = plan.steps[s, 0]
-            fits = plan.allowed[s, plan.body[i]] and (plan.steps[s, 1] == 0 or (plan.steps[s, 1] >> failure) & 1)
-            fits = fits and elapsed_ms < plan.within[s] and not (state.visited[i] >> to) & 1
-            if fits and barred(rules, book, to, now, wall) == 0:
-                admit(rules, book, i, to, np.nan, True, now, wall)
-                state.column[i], state.expected[i] = to, np.nan
+    j = request.column
+    turn = request.attempts - request.distinct
+    may = request.may & 1 != 0 and (setting.retries_for >> failure) & 1 != 0 and turn < world.delays.shape[1]
+    if may and barred(world, j, now, wall) == 0 and retry(world, wall):
+        admit(world, i, j, request.expected, True, now, wall)
+        return float(world.delays[i, turn] / 1000)
+    if request.may & 2 != 0:
+        elapsed_ms = (now - request.arrival) * 1000
+        for s in range(len(world.steps)):
+            step = world.steps[s]
+            fits = world.allowed[s, request.body] and (step.failures == 0 or (step.failures >> failure) & 1 != 0)
+            fits = fits and elapsed_ms < step.within and (request.visited >> step.to) & 1 == 0
+            if fits and barred(world, step.to, now, wall) == 0:
+                admit(world, i, step.to, np.nan, True, now, wall)
+                request.column, request.expected = step.to, np.nan
                 return 0.0
     return -1.0
 
 
 @compiled_part
-def _settle(
-    plan: _Plan,
-    rules: Rules,
-    book: Book,
-    state: _State,
-    found: _Found,
-    i: int,
-    now: float,
-    ends: int,
-    cost: float,
-) -> None:
-    j = state.column[i]
-    state.serial[i] += 1
-    found.cost[i] += cost
+def _settle(world: World, i: int, now: float, ends: int, cost: float) -> None:
+    setting, request = world.settings[0], world.requests[i]
+    j = request.column
+    model = world.models[j]
+    request.serial += 1
+    request.cost += cost
     if ends == ERROR:
-        found.errors[j] += 1
+        model.errors += 1
     if ends == TIMEOUT:
-        found.timeouts[j] += 1
-    if plan.fixed[0] < 0:
-        lasted_ms = (now - state.began[i]) * 1000
-        wall = plan.wall + now
-        report(rules, book, i, j, ends == OK, ends == TIMEOUT, lasted_ms, cost, state.expected[i], wall)
+        model.timeouts += 1
+    if setting.fixed == 0:
+        lasted_ms = (now - request.began) * 1000
+        report(world, i, j, ends == OK, ends == TIMEOUT, lasted_ms, cost, request.expected, setting.wall + now)
     if ends != OK:
-        delay = _following(plan, rules, book, state, found, i, ends, now)
+        delay = _following(world, i, ends, now)
         if delay > 0:
-            _push(state, now + delay, 0, i)
+            _push(world, now + delay, BEGIN, i)
             return
         if delay == 0:
-            _begin(plan, state, found, i, now)
+            _begin(world, i, now)
             return
-    found.column[i], found.latency[i] = j, (now - plan.arrival[i]) * 1000
+    request.last, request.latency = j, (now - request.arrival) * 1000
     if ends == OK:
-        found.ok[i] = True
-        found.again[i] = state.again[i]
-        begun = state.started[i] + (now - state.started[i]) * plan.first_share[plan.call[i], j]
-        found.first_token[i] = (begun - plan.arrival[i]) * 1000
+        request.ok = 1
+        request.answered_again = request.again
+        share = world.calls[request.call, j].first_share
+        begun = request.started + (now - request.started) * share
+        request.first_token = (begun - request.arrival) * 1000
 
 
 @compiled_part
-def _leave_place(plan: _Plan, rules: Rules, book: Book, state: _State, found: _Found, i: int, now: float) -> None:
-    j, call = state.column[i], plan.call[i]
-    state.busy[j] -= 1
-    spent = now - state.started[i]
-    found.busy_s[j] += spent
-    if state.queue_head[j] >= 0:
-        waiting = state.queue_head[j]
-        _leave_queue(state, waiting)
-        _start(plan, state, found, waiting, now)
-    ends, lasts = state.end[i], state.lasts[i]
-    cost = plan.again_cost[call, j] if state.again[i] else plan.cost[call, j]
+def _leave_place(world: World, i: int, now: float) -> None:
+    request = world.requests[i]
+    j = request.column
+    model, call = world.models[j], world.calls[request.call, j]
+    model.busy -= 1
+    spent = now - request.started
+    model.busy_s += spent
+    if model.queue_head >= 0:
+        waiting = model.queue_head
+        _leave_queue(world, waiting)
+        _start(world, waiting, now)
+    ends, lasts = request.ends, request.lasts
+    cost = call.again_cost if request.again != 0 else call.cost
     if ends == TIMEOUT and spent < lasts:
         cost = cost * (spent / lasts)
-    for k in range(len(plan.kinds)):
-        away = plan.kinds[k, 1] == j and plan.kinds[k, 0] < 2
-        if away and plan.spans[k, 0] <= state.started[i] < plan.spans[k, 1]:
+    for k in range(len(world.incidents)):
+        incident = world.incidents[k]
+        away = incident.column == j and incident.kind < 2
+        if away and incident.start <= request.started < incident.stop:
             cost = 0.0
-    _settle(plan, rules, book, state, found, i, now, ends, cost)
+    _settle(world, i, now, ends, cost)
 
 
 @compiled_part
-def _arrive(plan: _Plan, rules: Rules, book: Book, state: _State, found: _Found, i: int, now: float) -> None:
-    body, wall = plan.body[i], plan.wall + now
-    state.expected[i] = np.nan
-    if plan.fixed[0] >= 0:
-        column = plan.fixed[i]
-    elif plan.kill_at <= now < plan.kill_until:
-        column, found.marks[i] = plan.safe, KILLED
+def _arrive(world: World, i: int, now: float) -> None:
+    setting, request = world.settings[0], world.requests[i]
+    wall = setting.wall + now
+    if setting.fixed != 0:
+        column = request.fixed
+    elif setting.kill_at <= now < setting.kill_until:
+        column, request.marks = setting.safe, KILLED
     else:
-        column, found.marks[i] = choose(rules, book, i, body, now, wall)
-        state.expected[i] = rules.expected[column, body]
-        state.may[i] = 2
-        if rules.retries_on and retries_left(rules, book, wall):
-            state.may[i] = 3
-    state.column[i] = found.first[i] = column
-    _begin(plan, state, found, i, now)
+        column, marks = choose(world, i, request.body, now, wall)
+        request.marks = marks
+        request.expected = world.bodies[request.body, column].expected
+        request.may = 2
+        if setting.retries_on != 0 and retries_left(world, wall):
+            request.may = 3
+    request.column = request.first = column
+    _begin(world, i, now)
 
 
 @compiled
-def _run(plan: _Plan, rules: Rules, book: Book, state: _State, found: _Found) -> float:
-    at, n, last = 0, len(plan.arrival), 0.0
-    while at < n or state.counts[_SIZE] > 0:
-        if state.counts[_SIZE] > 0 and (at >= n or state.heap_time[0] <= plan.arrival[at]):
-            now, kind, i, serial = (
-                state.heap_time[0],
-                state.heap_what[0, 0],
-                state.heap_what[0, 1],
-                state.heap_what[0, 2],
-            )
-            _pop(state)
-            if serial != state.serial[i]:
+def _run(world: World) -> None:
+    at, n, setting = 0, len(world.requests), world.settings[0]
+    while at < n or setting.events > 0:
+        if setting.events > 0 and (at >= n or world.events[0].time <= world.requests[at].arrival):
+            event = world.events[0]
+            now, kind, i, serial = event.time, event.kind, event.request, event.serial
+            _pop(world)
+            request = world.requests[i]
+            if serial != request.serial:
                 continue
-            last = now
-            if kind == 0:
-                _begin(plan, state, found, i, now)
-            elif kind == 1:
-                _leave_place(plan, rules, book, state, found, i, now)
+            setting.last = now
+            if kind == BEGIN:
+                _begin(world, i, now)
+            elif kind == END:
+                _leave_place(world, i, now)
             else:
-                _leave_queue(state, i)
-                found.wait[i] += (now - state.began[i]) * 1000
-                _settle(plan, rules, book, state, found, i, now, TIMEOUT, 0.0)
+                _leave_queue(world, i)
+                request.wait += (now - request.began) * 1000
+                _settle(world, i, now, TIMEOUT, 0.0)
         else:
-            _arrive(plan, rules, book, state, found, at, plan.arrival[at])
+            _arrive(world, at, world.requests[at].arrival)
             at += 1
-    return last
 
 
 def replay_load(system: System) -> LoadResult:
     """Run a system; see `pointsman.load.exact.replay_exactly`, which is asked for more than twelve candidates."""
     if len(system.places) > MOST_CANDIDATES:
         return replay_exactly(system)
-    n, m = len(system), len(system.places)
-    plan, rules, book = _laid_out(_plan(system)), _laid_out(_rules(system)), new_book(n, m)
-
-    def whole(size: int, value: int = 0) -> Wholes:
-        return np.full(size, value, dtype=np.int64)
-
-    attempts = 1 + system.policy.guards.retry.max_retries + len(system.policy.fallbacks)
-    room = (attempts + 1) * n + 1  # one event of each request under way, and a void one of each attempt that waited
-    state = _State(
-        np.zeros(room),
-        whole(room),
-        np.zeros((room, 3), dtype=np.int64),
-        whole(2),
-        whole(n),
-        whole(n),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n),
-        whole(n),
-        np.zeros(n, dtype=np.bool_),
-        whole(n),
-        whole(n),
-        np.full(n, np.nan),
-        np.zeros(n, dtype=np.int8),
-        whole(n, -1),
-        whole(n, -1),
-        whole(m, -1),
-        whole(m, -1),
-        whole(m),
-        whole(m),
-    )
-    found = _Found(
-        whole(n),
-        whole(n),
-        np.zeros(n, dtype=np.bool_),
-        np.zeros(n),
-        np.full(n, np.nan),
-        np.zeros(n),
-        np.zeros(n),
-        np.zeros(n, dtype=np.bool_),
-        whole(n),
-        whole(n),
-        np.zeros(m),
-        whole(m),
-        whole(m),
-        whole(m),
-        whole(m),
-    )
-    span = _run(plan, rules, book, state, found)
-    calls, at = system.calls, (system.call, found.column)
-    useful = np.where(found.again, calls.again_useful[at], calls.useful[at])
-    hallucinated = np.where(found.again, calls.again_hallucinated[at], calls.hallucinated[at])
+    world = build_world(system)
+    _run(world)
+    calls, requests, models = system.calls, world.requests, world.models
+    ok, at = requests["ok"] != 0, (requests["call"], requests["last"])
+    again = requests["answered_again"] != 0
+    useful = np.where(again, calls.again_useful[at], calls.useful[at])
+    hallucinated = np.where(again, calls.again_hallucinated[at], calls.hallucinated[at])
     return LoadResult(
-        found.first,
-        found.column,
-        found.ok,
-        found.latency,
-        found.first_token,
-        found.wait,
-        found.cost,
-        np.where(found.ok, useful, 0.0),
-        np.where(found.ok, hallucinated, np.nan),
-        found.attempts,
-        found.marks,
-        found.busy_s,
-        found.calls,
-        found.errors,
-        found.timeouts,
-        found.longest,
-        book.epoch if system.fixed is None else whole(m),
-        span,
+        first=requests["first"].copy(),
+        column=requests["last"].copy(),
+        ok=ok,
+        latency_ms=requests["latency"].copy(),
+        first_token_ms=requests["first_token"].copy(),
+        wait_ms=requests["wait"].copy(),
+        cost_usd=requests["cost"].copy(),
+        useful=np.where(ok, useful, 0.0),
+        hallucinated=np.where(ok, hallucinated, np.nan),
+        attempts=requests["attempts"].copy(),
+        marks=requests["marks"].copy(),
+        busy_s=models["busy_s"].copy(),
+        calls=models["calls"].copy(),
+        errors=models["errors"].copy(),
+        timeouts=models["timeouts"].copy(),
+        longest_queue=models["longest"].copy(),
+        opened=models["epoch"].copy(),
+        span_s=float(world.settings["last"][0]),
     )
-
-
-def _laid_out(record: Tables) -> Tables:
-    """Return a named tuple with its arrays in the one layout that the compiled code is for."""
-    arrays: Any = {
-        name: np.require(value, requirements=["C", "W"])
-        for name, value in record._asdict().items()
-        if isinstance(value, np.ndarray)
-    }
-    return record._replace(**arrays)
-
-
-def _plan(system: System) -> _Plan:
-    policy, calls, n = system.policy, system.calls, len(system)
-    retry_settings = policy.guards.retry
-    delays = np.zeros((n, retry_settings.max_retries))
-    if retry_settings.max_retries and system.fixed is None:
-        delays[:] = [delays_ms(retry_settings, name) for name in system.request_ids]
-    kinds, spans = system.befalls()
-    steps = [
-        (policy.models.index(one.model), sum(1 << code for code, word in _WORDS if word in one.failures))
-        for one in policy.fallbacks
-    ]
-    within = [np.inf if one.cost_threshold_ms is None else one.cost_threshold_ms for one in policy.fallbacks]
-    killed = system.killed
-    return _Plan(
-        system.arrival_s,
-        system.body.astype(np.int64),
-        system.call.astype(np.int64),
-        np.full(1, -1, dtype=np.int64) if system.fixed is None else system.fixed.astype(np.int64),
-        system.wall_s,
-        np.inf if killed is None else killed.at_s,
-        -np.inf if killed is None else killed.until_s,
-        policy.models.index(policy.safe_model),
-        system.places,
-        system.slowdown,
-        system.timeout_s,
-        kinds,
-        spans,
-        calls.service_ms,
-        calls.first_share,
-        calls.ends,
-        calls.cost_usd,
-        calls.again_service_ms,
-        calls.again_cost_usd,
-        calls.error_rate,
-        system.luck,
-        delays,
-        np.array([False, *(word in retry_settings.failures for _, word in _WORDS)]),
-        np.array(steps, dtype=np.int64).reshape(-1, 2),
-        np.array(within, dtype=np.float64),
-        fallback_allowed(system.beliefs, system.facts, policy),
-    )
-
-
-_WORDS = ((TIMEOUT, "timeout"), (ERROR, "error"))
-
-
-def _rules(system: System) -> Rules:
-    policy, names = system.policy, system.request_ids
-    guards, candidates, m = policy.guards, policy.candidates, len(policy.candidates)
-    breaker, retries, budget = guards.breaker, guards.retry, guards.budget
-    guarded = system.fixed is None
-    late = [breaker.late_ms or candidate.timeout_ms for candidate in candidates]
-    lengths = [breaker.window_s / 12, retries.window_s / 12, *(span / parts for _, span, parts, _ in budget.limits)]
-    lengths += [1.0] * (5 - len(lengths))
-    buckets = [12, 12, *(parts for _, _, parts, _ in budget.limits)]
-    buckets += [1] * (5 - len(buckets))
-    nothing = np.zeros(0)
-
-    def drawn(purpose: str, wanted: bool) -> Floats:
-        return np.array([uniform(name, purpose) for name in names]) if wanted and guarded else nothing
-
-    explores = guards.exploration_share > 0
-    eligible = (system.beliefs.eligible * (1 << np.arange(m))[:, None]).sum(axis=0)
-    return Rules(
-        m,
-        breaker.trips,
-        _number(breaker.error_rate),
-        _number(breaker.late_rate),
-        _number(breaker.cost_ratio),
-        breaker.min_requests,
-        breaker.open_s,
-        breaker.half_open_probes,
-        np.array([_number(one) for one in late]),
-        np.array([candidate.concurrency or 0 for candidate in candidates], dtype=np.int64),
-        np.array([(candidate.timeout_ms or guards.lease_ms) / 1000 for candidate in candidates]),
-        retries.max_retries > 0,
-        retries.budget_share,
-        retries.budget_floor,
-        len(budget.limits),
-        np.array([limit for *_, limit in budget.limits], dtype=np.float64),
-        budget.soft_share,
-        np.array(lengths),
-        np.array(buckets, dtype=np.int64),
-        system.choices if guarded else np.zeros((1, 1), dtype=np.int8),
-        eligible.astype(np.int64),
-        system.beliefs.cost_usd.astype(np.float64),
-        drawn("throttle", bool(budget.limits)),
-        drawn("explore", explores),
-        drawn("explore which", explores),
-        guards.exploration_share,
-        -1 if guards.simpler_model is None else policy.models.index(guards.simpler_model),
-        can_take(system.facts, policy),
-        policy.models.index(policy.safe_model),
-    )
-
-
-def _number(value: float | None) -> float:
-    return np.nan if value is None else value

@@ -172,7 +172,7 @@ class FixedGateway:
     def following(self, ticket: Ticket, failure: str, elapsed_ms: float) -> Ticket | None:
         """Try nothing more."""
         del ticket, failure, elapsed_ms
-        return None  # noqa: RET501, PLR1711 -- the protocol's
+        return None
 
     def breaker_changes(self) -> np.ndarray[tuple[int], np.dtype[np.int64]]:
         """There is no breaker."""

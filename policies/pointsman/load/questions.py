@@ -1,15 +1,17 @@
-"""Capacity questions, as plain JSON values: what happens at another rate, budget, in an outage, under the kill-switch."""
+"""Capacity questions, answered as plain JSON values: another rate, a budget, an outage, the kill-switch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pointsman.guards.settings import Breaker, Budget, Retry
 from pointsman.load.compiled import replay_load
+from pointsman.load.exact import replay_exactly
 from pointsman.load.result import summary
 from pointsman.load.scene import Scene, with_guards
 from pointsman.load.system import Killed, Outage
@@ -60,18 +62,18 @@ def _head(scene: Scene) -> dict[str, Any]:
     }
 
 
-def one_run(scene: Scene, n: int = REQUESTS, seed: int = 0) -> dict[str, Any]:
+def one_run(scene: Scene, n: int = REQUESTS, seed: int = 0, *, exact: bool = False) -> dict[str, Any]:
     """Return one run at the scene's rate: ``before``, ``after`` under load, and ``alone``, the same without queues.
 
-    Each as `pointsman.load.result.summary` says; ``alone`` holds both for an unlimited number of places, so that what
-    queues and guards add stands beside it.
+    ``alone`` holds both for an unlimited number of places, so that what queues and guards add stands beside it. Each as
+    `pointsman.load.result.summary` says. With `exact` the gateway's own guards run, not their mirror.
     """
     found: dict[str, Any] = _head(scene)
     for name, one in (("under_load", scene), ("alone", replace(scene, places=np.zeros_like(scene.places)))):
         pair = {}
         for side in ("before", "after"):
-            system, result = _run(one, scene.rate, n, seed, before=side == "before")
-            pair[side] = summary(result, system)
+            system = one.system(one.coming(scene.rate, n, seed), before=side == "before", seed=seed)
+            pair[side] = summary((replay_exactly if exact else replay_load)(system), system)
         found[name] = pair
     return found
 
@@ -99,8 +101,9 @@ def rate_curve(
         ``modelled``), ``rates_per_s`` (k), and ``before`` and ``after`` with lists of k values each: ``p50_ms``,
         ``p95_ms``, ``p99_ms``, ``error_rate``, ``useful_rate``, ``cost_per_useful``, ``utilisation`` (of the fullest
         model), and ``capacity_per_s`` (where the first model is full), ``cliff_per_s`` (the highest rate before P95
-        doubles or one request in a hundred more is lost; null where it is beyond what was asked), ``keeps_limit_to_per_s``
-        (the highest rate at which P95 keeps the spec's limit; 0 where none does, null where there is no limit or no end).
+        doubles or one request in a hundred more is lost; null where it is beyond what was asked) and
+        ``keeps_limit_to_per_s`` (the highest rate at which P95 keeps the spec's limit; 0 where none does, null where
+        there is no limit or no end).
     """
     found: dict[str, Any] = _head(scene)
     capacity = {"before": scene.capacity(scene.before), "after": scene.capacity(scene.after)}
@@ -172,7 +175,8 @@ def budget_curve(
     """Return usefulness, cost and P95 against a budget, at the scene's rate.
 
     The budget is one of a minute: shares of what the policy spends in a minute without any. ``free`` is the run without
-    a budget, ``runs`` one of each, with ``usd_per_minute``, ``usd_per_day`` (the same over a day), ``spent_per_minute``.
+    a budget, ``runs`` one of each, with ``usd_per_minute``, ``usd_per_day`` (the same over a day) and
+    ``spent_per_minute``.
     """
     found: dict[str, Any] = _head(scene)
     free_policy = with_guards(scene.policy, budget=Budget())
@@ -302,7 +306,7 @@ def kill_switch(scene: Scene, n: int = REQUESTS, seed: int = 0) -> dict[str, Any
 def _parts(
     result: LoadResult, time: NDArray[np.float64], edges: NDArray[np.float64]
 ) -> Iterator[dict[str, float | None]]:
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges.tolist()):
         at = (time >= low) & (time < high)
         if not at.any():
             yield {"p95_ms": None, "useful_rate": None, "cost_usd_per_request": None}

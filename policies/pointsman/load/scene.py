@@ -1,4 +1,4 @@
-"""A scene: a policy, the requests it decides, what their calls do, and which traffic of them comes; before and after."""
+"""A scene: a policy, the requests it decides, what their calls do, and what traffic of them comes; before and after."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import numpy as np
 from pointsman.decide import Beliefs, Facts, believe, decide
 from pointsman.load.arrivals import Arrivals, own_times, poisson, read_arrivals
 from pointsman.load.calls import Calls, calls_of, latency_models, with_lengths
+from pointsman.load.latency import LatencyModel
 from pointsman.load.system import System, choices_without, places_of
 from pointsman.replay import baseline_columns, facts_of
 from pointsman.spec import BEST_SINGLE
@@ -21,12 +22,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from pointsman.decide import Reading
-    from pointsman.load.latency import LatencyModel
     from pointsman.outcomes import Outcomes
     from pointsman.policy import Policy
     from pointsman.spec import RoutingSpec
 
-__all__ = ["SECONDS_PER_MONTH", "Scene", "set_scene", "with_guards"]
+__all__ = ["SECONDS_PER_MONTH", "Scene", "given_latency", "set_scene", "with_guards"]
 
 SECONDS_PER_MONTH = 30 * 86_400
 
@@ -195,8 +195,10 @@ def set_scene(
     facts = facts_of(outcomes)
     beliefs = believe(reading, facts, policy)
     baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
-    seats = places_of(policy, dict(places or {}))
-    models = latency_models(outcomes, latency or {}, seats, first_token_ms)
+    said = spec.load
+    seats = places_of(policy, {**said.concurrency, **(places or {})})
+    models = latency_models(outcomes, {**given_latency(spec), **(latency or {})}, seats, first_token_ms)
+    rate = said.rate_per_s if rate is None else rate
     if rate is None and spec.requests_per_month is not None:
         rate = spec.requests_per_month / SECONDS_PER_MONTH
     if rate is None:
@@ -212,9 +214,17 @@ def set_scene(
         baseline,
         seats,
         rate,
-        arrivals or "poisson",
+        arrivals or said.arrivals,
         spec.constraints.p95_latency_ms,
     )
+
+
+def given_latency(spec: RoutingSpec) -> dict[str, LatencyModel]:
+    """Return the latency models that a spec gives under ``load.latency``."""
+    return {
+        name: LatencyModel(one.base_ms, one.ms_per_input_token, one.ms_per_output_token, one.slowdown)
+        for name, one in spec.load.latency.items()
+    }
 
 
 def with_guards(policy: Policy, **guards: Any) -> Policy:
