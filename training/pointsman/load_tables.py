@@ -120,8 +120,8 @@ def load_cells(question: str, found: Mapping[str, Any]) -> list[list[str]]:
                 row += [_share(one["error_rate"]), _share(one["useful_rate"]), _ms(one["p50_ms"]), _ms(one["p95_ms"])]
                 cells.append([*row, _usd(one["cost_per_useful"]), f"{one['attempts_per_request']:.2f}"])
         return cells
-    rows = (("the policy", found["running"]), ("the kill-switch", found["killed"]))
-    return [_RUN, *([name, *_latency(one), *_worth(one)] for name, one in rows)]
+    sides = (("the policy", found["running"]), ("the kill-switch", found["killed"]))
+    return [_RUN, *([name, *_latency(one), *_worth(one)] for name, one in sides)]
 
 
 def _model_cells(models: Mapping[str, Any]) -> list[list[str]]:

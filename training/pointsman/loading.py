@@ -7,7 +7,7 @@ request rate, before and after, as a plain dict (`pointsman.load.questions.rate_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -82,8 +82,14 @@ def load_scene(
         )
     reading = router.read(list(kept.prompt), progress=lambda done, total: say("certify", done, total))
     first = _first_tokens(traces, kept)
-    how = {"rate": rate, "arrivals": arrivals, "places": places, "latency": latency, "first_token_ms": first}
-    return set_scene(kept, reading, policy, spec, **how)  # type: ignore[arg-type]
+    how: dict[str, Any] = {
+        "rate": rate,
+        "arrivals": arrivals,
+        "places": places,
+        "latency": latency,
+        "first_token_ms": first,
+    }
+    return set_scene(kept, reading, policy, spec, **how)
 
 
 def _first_tokens(traces: TraceTable, outcomes: Outcomes) -> NDArray[np.float64] | None:
