@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pointsman.averages import intent_table, labelled
+from pointsman.borrowing import borrow, poorly_known
 from pointsman.calibration import sigmoid_temperature, softmax_temperature
 from pointsman.classifier import RequestClassifier
 from pointsman.decide import Reading
@@ -76,6 +77,8 @@ class CrossFit:
         Requests whose intent was not learned, for it is probably wrong.
     weighed : bool
         Whether answers were weighed; so only where that predicts held-out answers better.
+    borrowers : tuple of int
+        Candidates with so few answers that they borrow from the others (`pointsman.borrowing`).
     """
 
     heads: Heads
@@ -90,6 +93,7 @@ class CrossFit:
     scope: ScopeChoice | None = None
     mislabelled: int = 0
     weighed: bool = False
+    borrowers: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,6 +189,7 @@ def cross_fit(
         expected_usd[~inside] = believed @ intent_table(cost_usd[inside], intent[inside], n_intents)
         for deviation in deviations:
             heads = RequestClassifier(**penalties, deviation=deviation).fit_useful(start, *part)
+            heads = borrow(heads, part[0], part[2], cost_usd[inside])
             fitted[deviation][int(fold)] = heads
             probs[deviation][~inside] = heads(outside.embeddings, outside.pieces).useful_probs
     errors = {deviation: advantage_error(probs[deviation], useful) for deviation in deviations}
@@ -207,6 +212,7 @@ def cross_fit(
     start = final.fit_intent(lexicon, features, np.where(wrong, -1, intent) if wrong.any() else intent, useful)
     start = replace(start, table=pooled(intent_table(useful, intent, n_intents, weights=extra.weights), families))
     heads = final.fit_useful(replace(start, families=families), features, intent, useful, extra.weights)
+    heads = borrow(heads, features, useful, cost_usd)
     heads = calibrated(heads, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     intent_useful = np.empty(useful.shape)
@@ -248,8 +254,9 @@ def cross_fit(
         progress(len(names) + 1, len(names) + 1)
     reading = Reading(intent_probs, useful_probs, expected_tokens)
     choice = None if scope is None else scope[1]
+    borrowers = tuple(map(int, poorly_known(useful)[0]))
     chosen = (best, areas, errors, folds, level, level_loss)
-    return CrossFit(heads, reading, intent_useful, *chosen, choice, int(wrong.sum()), weigh)
+    return CrossFit(heads, reading, intent_useful, *chosen, choice, int(wrong.sum()), weigh, borrowers)
 
 
 def _no(mask: NDArray[np.bool_] | None, n: int) -> NDArray[np.bool_]:
