@@ -5,18 +5,39 @@ Standard library only.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, Protocol
 
 from pointsman.errors import PointsmanError
 from pointsman.guards.attempts import Step
 
-__all__ = ["Decision", "Step"]
+__all__ = ["Decision", "Step", "Telling"]
+
+
+class Telling(Protocol):
+    """Tells of decisions what is seldom asked, when it is asked: see `Decision.told`."""
+
+    def tell(self, name: str, at: int) -> Any:
+        """Return a field of `LATER` of the decision at a position."""
+
+
+class _Told:
+    """Fields that were left out are asked of a telling, once."""
+
+    __slots__ = ("_telling",)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in LATER:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+        telling, at = object.__getattribute__(self, "_telling")
+        value = telling.tell(name, at)
+        object.__setattr__(self, name, value)
+        return value
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(_Told):
     """Where one request goes.
 
     Two decisions are equal where they send a request to the same place for the same reason: its id, the time, and what
@@ -112,6 +133,23 @@ class Decision:
         """How many of the attempts so far, this one included, asked the model of an earlier one again."""
         return len(self.tried) + 1 - len({*self.tried, self.model})
 
+    @classmethod
+    def told(cls, telling: Telling, at: int, values: Sequence[Any]) -> Decision:
+        """Build a decision whose fields of `LATER` are told when they are first read.
+
+        Parameters
+        ----------
+        telling : Telling
+        at : int
+            Its position there.
+        values : sequence
+            Of the other fields, in order (`NOW`).
+        """
+        found = cls.__new__(cls)
+        for setter, value in zip(_SETTERS, ((telling, at), *values), strict=True):
+            setter(found, value)
+        return found
+
     def to_dict(self) -> dict[str, Any]:
         """Return the decision as plain JSON values."""
         found = {name: getattr(self, name) for name in _NAMES}
@@ -161,7 +199,14 @@ class Decision:
         return cls(**found)
 
 
+_FALLBACKS = ("fallbacks", "retry_delays_ms", "fallback_steps")
+LATER = frozenset(
+    ("confidence", "p_useful", "reason", "expected_cost_usd", "out_of_scope", "p_hallucinated", *_FALLBACKS)
+)
+"""Fields that may be told when they are first read."""
 _NAMES = tuple(one.name for one in fields(Decision))
+NOW = tuple(name for name in _NAMES if name not in LATER)
+_SETTERS = tuple(getattr(Decision, name).__set__ for name in ("_telling", *NOW))  # past the frozen __setattr__
 _NEEDED = frozenset(("model", "intent", "tier", "confidence", "p_useful", "fallbacks", "timeout_ms", "reason"))
 _NUMBER, _TEXT, _NONE, _LIST = (int, float), (str,), (type(None),), (list, tuple)
 _KINDS: dict[str, tuple[type, ...]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import secrets
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
     from pointsman.session import Prompt
 
-__all__ = ["checked_amounts", "checked_facts", "checked_ids", "checked_prompts", "each_of"]
+__all__ = ["checked_amounts", "checked_facts", "checked_ids", "checked_prompts", "each_of", "made_ids"]
 
 MAX_CONTEXT_TOKENS = 2**53
 MAX_ID_CHARS = 256
@@ -66,6 +67,12 @@ def checked_amounts(**amounts: float | None) -> None:
 def each_of(value: Any, count: int) -> list[Any]:
     """Return one value for each of `count` requests, where it was given for all or for each."""
     return [value] * count if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
+
+
+def made_ids(count: int) -> list[str]:
+    """Return ids that nobody can guess, 32 hexadecimal digits each."""
+    digits = secrets.token_hex(16 * count)
+    return [digits[at : at + 32] for at in range(0, len(digits), 32)]
 
 
 def checked_ids(request_ids: Sequence[str], count: int) -> list[str]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from pointsman.bundle import load_bundle
-from pointsman.decide import believe, blend, can_take, decide, fallback_allowed
-from pointsman.decision import Decision, Step
-from pointsman.guards.choosing import Choice, choose
+from pointsman.decide import Facts, believe, decide
+from pointsman.decide_one import OneByOne
+from pointsman.decision import Decision
+from pointsman.guards.choosing import Choice, choose, choose_one
 from pointsman.guards.guards import Guards
-from pointsman.reasons import Case, reason
 from pointsman.session import Session
+from pointsman.telling import Request, TellingMany, TellingOne
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pointsman.bundle import Bundle
-    from pointsman.decide import Facts, Reading
+    from pointsman.decide import Reading
     from pointsman.guards.ledger import Ledger
     from pointsman.guards.store import KillRecord
     from pointsman.manifest import PublicKey
@@ -53,7 +54,8 @@ class LiveBundle:
         self.version = bundle_version(bundle)
         self.guards = Guards(self.policy.guards, self.policy.candidates, ledger)
         self._wall = ledger.wall
-        self._steps = [Step(entry.model, entry.failures, entry.cost_threshold_ms) for entry in self.policy.fallbacks]
+        self._names = self.policy.models
+        self._one_by_one = OneByOne(self.policy)
 
     @classmethod
     def load(cls, path: str | Path, ledger: Ledger, threads: int = 1, signed_by: PublicKey | None = None) -> LiveBundle:
@@ -102,6 +104,27 @@ class LiveBundle:
             for at, request_id in enumerate(request_ids)
         ]
 
+    def decide_one(self, prompt: Prompt, modality: str, tokens: int, context: int, request_id: str) -> Decision:
+        """Decide where one request goes, as `decide` does, and admit it there.
+
+        Parameters
+        ----------
+        prompt : str, bytes or None
+        modality : str
+        tokens, context : int
+            To read in all (see `pointsman.decide.Facts`), and beyond the prompt.
+        request_id : str
+        """
+        reading = self.session.read_one(prompt)
+        one = self._one_by_one.decide(reading, modality, tokens)
+        choice = choose_one(one, self.policy.guards.exploration_share, self.guards, request_id)
+        if choice is None:
+            facts = Facts(np.array([modality]), np.array([tokens], dtype=np.int64))
+            return self._decide(reading, facts, [context], [request_id], guarded=True)[0]
+        telling = TellingOne(self, one, choice, Request(modality, tokens, request_id))
+        intent = self.policy.intents[one.intent]
+        return Decision.told(telling, 0, self._now(choice, intent, modality, context, request_id, self._wall()))
+
     def _decide(
         self, reading: Reading, facts: Facts, contexts: Sequence[int], request_ids: Sequence[str], *, guarded: bool
     ) -> list[Decision]:
@@ -111,79 +134,36 @@ class LiveBundle:
             choices = choose(beliefs, facts, policy, self.guards, request_ids)
         else:
             choices = [Choice(index, index, 1.0, {}, 0, None) for index in decide(beliefs, policy.rule).tolist()]
-        useful = blend(beliefs, policy.rule)
-        allowed = fallback_allowed(beliefs, facts, policy)
-        capable = can_take(facts, policy)
-        confidence = reading.confidence.tolist()
-        scope, risk = beliefs.out_of_scope, reading.hallucination_probs
-        now = self._wall()
-        decisions = []
-        for at, choice in enumerate(choices):
-            index = choice.column
-            intent = policy.intents[beliefs.intent[at]]
-            cost = beliefs.cost_usd[:, at].tolist()
-            case = Case(
-                intent=intent,
-                confidence=confidence[at],
-                modality=str(facts.modality[at]),
-                tokens=int(facts.tokens[at]),
-                chosen=choice.unguarded,
-                useful=useful[:, at].tolist(),
-                cost_usd=cost,
-                late=beliefs.late[:, at].tolist(),
-                eligible=np.flatnonzero(beliefs.eligible[:, at]).tolist(),
-                capable=bool(capable[choice.unguarded, at]),
-                out_of_scope=None if scope is None else float(scope[at]),
-            )
-            candidate = policy.candidates[index]
-            steps = [step for step, fits in zip(self._steps, allowed[:, at].tolist(), strict=True) if fits]
-            steps = [step for step in steps if step.model != candidate.name]
-            request_id = request_ids[at]
-            decisions.append(
-                Decision(
-                    model=candidate.name,
-                    intent=intent,
-                    tier=index,
-                    confidence=case.confidence,
-                    p_useful=case.useful[index],
-                    fallbacks=tuple(dict.fromkeys(step.model for step in steps)),
-                    timeout_ms=candidate.timeout_ms,
-                    reason=_reason(case, choice, policy),
-                    request_id=request_id,
-                    version=self.version,
-                    modality=case.modality,
-                    context_tokens=int(contexts[at]),
-                    propensity=choice.propensity,
-                    explored=choice.explored > 0,
-                    expected_cost_usd=cost[index],
-                    barred={policy.models[column]: bar.why for column, bar in choice.barred.items()},
-                    degraded=choice.degraded,
-                    cached_answer=policy.guards.cached_answer if choice.degraded else None,
-                    retry_delays_ms=self.guards.delays_ms(request_id) if guarded else (),
-                    fallback_steps=tuple(steps),
-                    decided_at=now,
-                    out_of_scope=case.out_of_scope,
-                    p_hallucinated=None if risk is None else float(risk[at, index]),
-                )
-            )
-        return decisions
+        telling = TellingMany(self, reading, beliefs, facts, choices, request_ids, guarded=guarded)
+        intents, now = policy.intents, self._wall()
+        rows = zip(choices, beliefs.intent.tolist(), facts.modality.tolist(), contexts, request_ids, strict=True)
+        return [
+            Decision.told(telling, at, self._now(choice, intents[intent], modality, int(context), request_id, now))
+            for at, (choice, intent, modality, context, request_id) in enumerate(rows)
+        ]
 
-
-def _reason(case: Case, choice: Choice, policy: Policy) -> str:
-    """Return the sentence that goes with a decision: the rule's, or what guards and exploration made of it."""
-    names = policy.models
-    name, wanted = names[choice.column], names[choice.unguarded]
-    head = f"{case.intent} ({case.confidence:.2f}): "
-    bar = choice.barred.get(choice.unguarded)
-    why = "" if bar is None else f"{wanted} would get it, but {bar.why}; "
-    if choice.degraded is not None:
-        kind = choice.degraded.replace("_", " ")
-        return f"{head}{why}no other candidate may take it; it goes to the {kind} {name}"
-    if choice.explored:
-        of = f"one request in {1 / policy.guards.exploration_share:.3g} explores"
-        return f"{head}{why}{of}; {name} was drawn among {choice.explored}"
-    if bar is not None:
-        return f"{head}{why}{name} is next"
-    if choice.column != choice.unguarded:
-        return f"{head}{name} is the choice among the candidates that are not barred"
-    return reason(case, policy)
+    def _now(
+        self, choice: Choice, intent: str, modality: str, context: int, request_id: str, now: float
+    ) -> tuple[Any, ...]:
+        """Return the fields of a decision that are not told later: `pointsman.decision.NOW`."""
+        column, _, propensity, barred, explored, degraded = choice
+        names, candidate = self._names, self.policy.candidates[column]
+        return (
+            candidate.name,
+            intent,
+            column,
+            candidate.timeout_ms,
+            request_id,
+            self.version,
+            modality,
+            context,
+            propensity,
+            explored > 0,
+            {names[at]: bar.why for at, bar in barred.items()} if barred else {},
+            degraded,
+            self.policy.guards.cached_answer if degraded else None,
+            False,
+            (),
+            0.0,
+            now,
+        )

@@ -53,6 +53,11 @@ class Rollout:
     canary: Trial | None = None
     shadow: Trial | None = None
 
+    @property
+    def alone(self) -> bool:
+        """Whether the live bundle is the only one that is asked."""
+        return self.canary is None and self.shadow is None
+
     def decide(
         self, prompts: Sequence[Prompt], facts: Facts, contexts: Sequence[int], request_ids: Sequence[str]
     ) -> list[Decision]:

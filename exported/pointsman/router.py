@@ -14,13 +14,23 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pointsman.background import Background
+from pointsman.decide import CHARS_PER_TOKEN
 from pointsman.decision import Decision
 from pointsman.errors import PointsmanError
 from pointsman.following import following
 from pointsman.guards.ledger import Ledger
-from pointsman.incoming import checked_amounts, checked_facts, checked_ids, checked_prompts, each_of
+from pointsman.incoming import (
+    MAX_CONTEXT_TOKENS,
+    checked_amounts,
+    checked_facts,
+    checked_ids,
+    checked_prompts,
+    each_of,
+    made_ids,
+)
 from pointsman.kill_switch import KillSwitch
 from pointsman.live import LiveBundle
+from pointsman.policy import MODALITIES
 from pointsman.rollout import Rollout, Trial, compare
 from pointsman.signature import read_public_key
 from pointsman.tally import Tallies, Tally
@@ -134,7 +144,16 @@ class Router:
         request_id: str | None = None,
         user_id: str | None = None,
     ) -> Decision:
-        """Decide where one request goes: `route_batch` of one."""
+        """Decide where one request goes: as `route_batch` of one does, and raising what it raises."""
+        plain = type(text) is str and type(context_tokens) is int and 0 <= context_tokens <= MAX_CONTEXT_TOKENS
+        rollout = self._rollout
+        if plain and modality in MODALITIES and rollout.alone and self.kill_switch.state() is None:
+            one_id = secrets.token_hex(16) if request_id is None else checked_ids([request_id], 1)[0]
+            tokens = -(-len(text) // CHARS_PER_TOKEN) + context_tokens  # type: ignore[arg-type]
+            decision = rollout.live.decide_one(text, modality, tokens, context_tokens, one_id)
+            if self.log is not None:
+                self.log.decision(decision, text, user_id)
+            return decision
         ids = None if request_id is None else [request_id]
         return self.route_batch(
             [text], modality=modality, context_tokens=context_tokens, request_ids=ids, user_ids=[user_id]
@@ -191,7 +210,7 @@ class Router:
         facts = checked_facts(prompts, modality, context_tokens)
         count = len(prompts)
         contexts = each_of(context_tokens, count)
-        ids = [secrets.token_hex(16) for _ in prompts] if request_ids is None else checked_ids(request_ids, count)
+        ids = made_ids(count) if request_ids is None else checked_ids(request_ids, count)
         if user_ids is not None and len(user_ids) != count:
             raise PointsmanError(f"{len(user_ids)} values of user_ids for {count} prompts; one each is needed")
         rollout = self._rollout

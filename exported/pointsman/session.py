@@ -12,6 +12,7 @@ from pointsman.errors import BundleError
 from pointsman.manifest import MODEL, TOKENIZER
 from pointsman.operators import check_graph
 from pointsman.text import Clip
+from pointsman.word_pieces import WordPieces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,17 +33,22 @@ TOKENS_PER_RUN = 512
 class Session:
     """A graph, its tokenizer and its clip; safe to share between threads. Made by `Session.load`."""
 
-    def __init__(self, graph: Any, tokenizer: Any, clip: Clip, io: Mapping[str, Any]) -> None:
+    def __init__(self, graph: Any, tokenizer: Any, pieces: WordPieces, clip: Clip, io: Mapping[str, Any]) -> None:
         self._graph = graph
         self._tokenizer = tokenizer
+        self._pieces = pieces
         self._clip = clip
         self._io = io
+        self._inputs, self._outputs = tuple(io["inputs"]), list(io["outputs"])
+        self._pad = [int(io["pad_id"])]
+        self._masks: dict[int, NDArray[np.int64]] = {}
 
     @classmethod
     def load(cls, bundle: Bundle, threads: int = 1) -> Session:
         """Start the bundle's graph on `threads` threads and run it once; raise BundleError where it does not fit."""
         clip = Clip(bundle.policy.text.head_chars, bundle.policy.text.tail_chars)
-        session = cls(_graph(bundle, threads), _tokenizer(bundle), clip, bundle.io)
+        tokenizer, pieces = _tokenizer(bundle)
+        session = cls(_graph(bundle, threads), tokenizer, pieces, clip, bundle.io)
         bundle.verify(MODEL)  # a bundle swapped in while it was being read does not pass
         session._try_out(str(bundle.path / MODEL))
         return session
@@ -64,13 +70,21 @@ class Session:
             start = stop
             if progress is not None:
                 progress(start, len(order))
-        return Reading(*outputs[:2], **dict(zip(self._io["outputs"][2:], outputs[2:], strict=True)))
+        return self._reading(outputs)
+
+    def read_one(self, text: Prompt) -> Reading:
+        """Return what the graph reads in one prompt: `read` of one, without what only several need."""
+        ids = np.array((self._pieces(self._clip(text)) or self._pad,), dtype=np.int64)
+        mask = self._masks.get(ids.shape[1])
+        if mask is None:
+            mask = self._masks[ids.shape[1]] = np.ones(ids.shape, dtype=np.int64)
+        of_ids, of_mask = self._inputs
+        return self._reading(self._graph.run(self._outputs, {of_ids: ids, of_mask: mask}))
 
     def token_ids(self, texts: Sequence[Prompt]) -> list[list[int]]:
         """Return the token ids that the graph reads of each prompt, after clipping."""
-        clipped = self._clip.many(texts)
-        pad = [int(self._io["pad_id"])]
-        return [encoding.ids or pad for encoding in self._tokenizer.encode_batch_fast(clipped)]
+        pad = self._pad
+        return [ids or pad for ids in self._pieces.many(map(self._clip, texts))]
 
     def _run(self, rows: Sequence[Sequence[int]]) -> list[NDArray[np.float32]]:
         """Run the graph on rows of token ids, padded to the longest."""
@@ -81,9 +95,12 @@ class Session:
             ids[at, : len(row)] = row
             mask[at, : len(row)] = 1
         outputs: list[NDArray[np.float32]] = self._graph.run(
-            io["outputs"], dict(zip(io["inputs"], (ids, mask), strict=True))
+            self._outputs, dict(zip(self._inputs, (ids, mask), strict=True))
         )
         return outputs
+
+    def _reading(self, outputs: list[NDArray[np.float32]]) -> Reading:
+        return Reading(*outputs[:2], **dict(zip(self._outputs[2:], outputs[2:], strict=True)))
 
     def _try_out(self, where: str) -> None:
         """Run the graph once, at full length: a tokenizer, a pad or a length of another model, or NaN, shows here."""
@@ -137,18 +154,19 @@ def _graph(bundle: Bundle, threads: int) -> Any:
     return session
 
 
-def _tokenizer(bundle: Bundle) -> Any:
+def _tokenizer(bundle: Bundle) -> tuple[Any, WordPieces]:
     from tokenizers import Tokenizer
 
     try:
-        tokenizer = Tokenizer.from_str(bundle.read(TOKENIZER).decode())
+        text = bundle.read(TOKENIZER).decode()
+        tokenizer = Tokenizer.from_str(text)
     except BundleError:
         raise
     except Exception as error:  # tokenizers raises plain Exception
         raise BundleError(f"{bundle.path / TOKENIZER}: tokenizers does not load it: {_first_line(error)}") from error
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length=bundle.io["max_tokens"])
-    return tokenizer
+    return tokenizer, WordPieces(tokenizer, text, bundle.io["max_tokens"])
 
 
 def _first_line(error: Exception) -> str:

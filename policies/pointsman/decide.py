@@ -23,6 +23,7 @@ __all__ = [
     "Reading",
     "believe",
     "blend",
+    "blended",
     "can_take",
     "decide",
     "doubtful",
@@ -156,14 +157,15 @@ def believe(reading: Reading, facts: Facts, policy: Policy) -> Beliefs:
         With k intents and m candidates.
     """
     weights = np.asarray(reading.intent_probs, dtype=np.float32)
-    cost, late = policy.expected.cost_and_late(weights, facts.tokens, reading.output_tokens)
+    expected, answers = policy.expected, reading.output_tokens
+    averages = expected.averages(weights)
     intent = weights.argmax(axis=1)
     return Beliefs(
         intent=intent,
         query_useful=np.ascontiguousarray(np.asarray(reading.useful_probs, dtype=np.float32).T),
-        intent_useful=policy.expected.useful.astype(np.float32).T @ weights.T,
-        cost_usd=cost,
-        late=late,
+        intent_useful=averages.useful,
+        cost_usd=expected.cost_of(averages, facts.tokens, answers),
+        late=expected.late_of(averages, facts.tokens, answers),
         eligible=eligibility(intent, facts, policy),
         confidence=np.asarray(reading.confidence, dtype=np.float32),
         models=policy.models,
@@ -174,10 +176,14 @@ def believe(reading: Reading, facts: Facts, policy: Policy) -> Beliefs:
 
 def blend(beliefs: Beliefs, rule: Rule) -> Floats:
     """Return P(useful), (m, n) float32: per-query evidence by the rule's trust, the rest the intent's average."""
-    trust = np.float32(rule.trust)
-    useful = beliefs.query_useful - beliefs.intent_useful
+    return blended(beliefs.query_useful, beliefs.intent_useful, np.float32(rule.trust))
+
+
+def blended(query_useful: Floats, intent_useful: Floats, trust: np.float32) -> Floats:
+    """Return per-query evidence by the trust in it, the rest the intent's average; (m, n) float32."""
+    useful = query_useful - intent_useful
     useful *= trust
-    useful += beliefs.intent_useful
+    useful += intent_useful
     return useful
 
 

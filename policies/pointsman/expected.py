@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from pointsman.values import exactly, table
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["LATE_MARGIN", "Expected", "Lengths"]
+__all__ = ["LATE_MARGIN", "Averages", "Expected", "Lengths"]
 
 LATE_MARGIN = 1e-3
 """Shares of late responses are kept this far from 0 and 1 before their log-odds are taken."""
@@ -67,6 +68,40 @@ class Lengths:
         return bool(self.usd_per_token_out.any() or self.late_per_log_out.any())
 
 
+class Averages(NamedTuple):
+    """Averages over the intents of n prompts.
+
+    Attributes
+    ----------
+    useful, cost_usd, late : (m, n) float32 array
+    tokens_in, output_tokens : (n,), (m, n) float32 array or None
+        Typical lengths; None where lengths move nothing.
+    """
+
+    useful: NDArray[np.float32]
+    cost_usd: NDArray[np.float32]
+    late: NDArray[np.float32]
+    tokens_in: Any = None
+    output_tokens: Any = None
+
+
+_NONE = np.zeros((0, 1), dtype=np.float32)
+
+
+class _Singles(NamedTuple):
+    """Everything of `Expected` in single precision: all tables one above the other, (q, k), and columns of factors."""
+
+    table: NDArray[np.float32]
+    usd_in: NDArray[np.float32] = _NONE
+    usd_out: NDArray[np.float32] = _NONE
+    bias: NDArray[np.float32] = _NONE
+    log_in: NDArray[np.float32] = _NONE
+    log_out: NDArray[np.float32] = _NONE
+    moved: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+    all_moved: bool = False
+    uses_answers: bool = False
+
+
 @dataclass(frozen=True, eq=False)
 class Expected:
     """What each candidate did in the traces: the policy's prior knowledge.
@@ -93,6 +128,61 @@ class Expected:
         """The averages per intent by name, (k, m) each."""
         return {"useful": self.useful, "cost_usd": self.cost_usd, "late": self.late}
 
+    def averages(self, intent_probs: NDArray[np.float32]) -> Averages:
+        """Return the tables' averages over the intents of n prompts: one product for all tables."""
+        found: NDArray[np.float32] = self._singles.table @ intent_probs.T
+        m = self.useful.shape[1]
+        usual = typical = None
+        if self.lengths is not None:
+            usual, typical = found[3 * m], found[3 * m + 1 :]
+        return Averages(found[:m], found[m : 2 * m], found[2 * m : 3 * m], usual, typical)
+
+    def cost_of(
+        self, averages: Averages, tokens: NDArray[Any], output_tokens: NDArray[Any] | None
+    ) -> NDArray[np.float32]:
+        """Return the expected full cost, USD, (m, n) float32; parameters as of `cost_and_late`."""
+        lengths, singles = self.lengths, self._singles
+        if lengths is None:
+            return averages.cost_usd
+        cost: NDArray[np.float32] = singles.usd_in * (single(tokens) - averages.tokens_in)
+        cost += averages.cost_usd
+        if output_tokens is not None and singles.uses_answers:
+            more = single(output_tokens.T) - averages.output_tokens
+            more *= singles.usd_out
+            cost += more
+        np.maximum(cost, 0, out=cost)
+        return cost
+
+    def late_of(
+        self, averages: Averages, tokens: NDArray[Any], output_tokens: NDArray[Any] | None
+    ) -> NDArray[np.float32]:
+        """Return P(later than the limit), (m, n) float32; parameters as of `cost_and_late`."""
+        lengths, singles = self.lengths, self._singles
+        if lengths is None or len(singles.moved) == 0:
+            return averages.late
+        moved = slice(None) if singles.all_moved else singles.moved
+        odds = np.maximum(averages.late[moved], LATE_MARGIN)
+        np.minimum(odds, 1 - LATE_MARGIN, out=odds)
+        odds /= 1 - odds
+        np.log(odds, out=odds)
+        odds += singles.log_in * (np.log1p(single(tokens)) - np.log1p(averages.tokens_in))
+        odds += singles.bias
+        if output_tokens is not None and singles.uses_answers and averages.output_tokens is not None:
+            longer = single(output_tokens.T)[moved] + 1
+            longer /= averages.output_tokens[moved] + 1
+            np.log(longer, out=longer)
+            longer *= singles.log_out
+            odds += longer
+        odds *= 0.5
+        np.tanh(odds, out=odds)  # half a tanh is a sigmoid that cannot overflow
+        odds *= 0.5
+        odds += 0.5
+        if singles.all_moved:
+            return odds
+        late = averages.late.copy()
+        late[moved] = odds
+        return late
+
     def cost_and_late(
         self, intent_probs: NDArray[np.float32], tokens: NDArray[Any], output_tokens: NDArray[Any] | None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -106,40 +196,29 @@ class Expected:
         output_tokens : (n, m) array or None
             Expected length of each candidate's answer; None where it is not known.
         """
-        weights = intent_probs.T
-        cost, late = (single(values).T @ weights for values in (self.cost_usd, self.late))
+        averages = self.averages(intent_probs)
+        return self.cost_of(averages, tokens, output_tokens), self.late_of(averages, tokens, output_tokens)
+
+    @cached_property
+    def _singles(self) -> _Singles:
+        """The tables in single precision, laid out for one product; made once."""
+        rows = [single(values).T for values in (self.useful, self.cost_usd, self.late)]
         lengths = self.lengths
         if lengths is None:
-            return cost, late
-        read, usual = single(tokens), single(lengths.tokens_in) @ weights
-        cost += np.outer(single(lengths.usd_per_token_in), read - usual)
-        answer = typical = None
-        if output_tokens is not None and lengths.uses_answers:
-            answer = np.array(output_tokens.T, dtype=np.float32, order="C")  # a copy: it is worked on in place
-            typical = single(lengths.output_tokens).T @ weights
-            more = answer - typical
-            more *= single(lengths.usd_per_token_out)[:, None]
-            cost += more
-        np.maximum(cost, 0, out=cost)
+            return _Singles(np.concatenate(rows))
+        rows += [single(lengths.tokens_in)[None], single(lengths.output_tokens).T]
         moved = np.flatnonzero(lengths.late_per_log_in + lengths.late_per_log_out)
-        if len(moved) == 0:
-            return cost, late
-        odds = np.clip(late[moved], LATE_MARGIN, 1 - LATE_MARGIN)
-        odds /= 1 - odds
-        np.log(odds, out=odds)
-        odds += np.outer(single(lengths.late_per_log_in)[moved], np.log1p(read) - np.log1p(usual))
-        odds += single(lengths.late_bias)[moved, None]
-        if answer is not None and typical is not None:
-            answer += 1
-            typical += 1
-            answer /= typical
-            longer = np.log(answer[moved])
-            longer *= single(lengths.late_per_log_out)[moved, None]
-            odds += longer
-        odds *= 0.5
-        np.tanh(odds, out=odds)  # half a tanh is a sigmoid that cannot overflow
-        late[moved] = 0.5 + 0.5 * odds
-        return cost, late
+        return _Singles(
+            np.concatenate(rows),
+            single(lengths.usd_per_token_in)[:, None],
+            single(lengths.usd_per_token_out)[:, None],
+            single(lengths.late_bias)[moved, None],
+            single(lengths.late_per_log_in)[moved, None],
+            single(lengths.late_per_log_out)[moved, None],
+            moved,
+            len(moved) == len(lengths.late_bias),
+            lengths.uses_answers,
+        )
 
     def check(self, intents: int, candidates: int) -> None:
         """Raise BundleError where an array is of the wrong shape or holds what it cannot hold."""

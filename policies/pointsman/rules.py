@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import numpy as np
@@ -112,6 +114,31 @@ class Rule(Protocol):
         """
         ...
 
+    def choose_one(
+        self,
+        useful: Floats,
+        cost_usd: Floats | None,
+        late: Floats | None,
+        eligible: Sequence[int],
+        by_group: Any = None,
+    ) -> int:
+        """Return what `choose` returns, of one request.
+
+        Parameters
+        ----------
+        useful, cost_usd, late : (m, 1) float32 array
+            The latter two may be None where `needs` does not name them.
+        eligible : sequence of int
+            The eligible candidates, ascending; at least one.
+        by_group : (1,) float32 array, optional
+        """
+        ...
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What else than usefulness moves a choice: cost_usd, late."""
+        ...
+
     def check(self, models: tuple[str, ...], intents: tuple[str, ...] = ()) -> None:
         """Raise BundleError where the thresholds do not fit the candidates and intents."""
         ...
@@ -161,10 +188,7 @@ class ValueRule:
         by_group: Floats | None = None,
     ) -> NDArray[np.intp]:
         """Return the candidate of largest net value; the cheaper one where two are equal."""
-        worth = self.useful_value_usd if by_group is None else self.useful_value_usd * by_group
-        score = worth * useful - cost_usd
-        if self.late_cost_usd:
-            score -= self.late_cost_usd * late
+        score = self._score(useful, cost_usd, late, by_group)
         best = np.where(eligible[0], score[0], -np.inf)
         chosen = np.zeros(best.shape, dtype=np.intp)
         for index in range(1, len(score)):
@@ -172,6 +196,30 @@ class ValueRule:
             np.copyto(chosen, index, where=better)
             np.copyto(best, score[index], where=better)
         return chosen
+
+    def choose_one(
+        self,
+        useful: Floats,
+        cost_usd: Floats | None,
+        late: Floats | None,
+        eligible: Sequence[int],
+        by_group: Any = None,
+    ) -> int:
+        """Return what `choose` returns, of one request."""
+        score = self._score(useful, cost_usd, late, by_group).ravel().tolist()
+        return max(eligible, key=score.__getitem__)  # the first, so the cheaper one, where two are equal
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What else than usefulness moves a choice."""
+        return frozenset(("cost_usd", "late")) if self.late_cost_usd else frozenset(("cost_usd",))
+
+    def _score(self, useful: Floats, cost_usd: Any, late: Any, by_group: Floats | None) -> Floats:
+        worth = self.useful_value_usd if by_group is None else self.useful_value_usd * by_group
+        score: Floats = worth * useful - cost_usd
+        if self.late_cost_usd:
+            score -= self.late_cost_usd * late
+        return score
 
     def check(self, models: tuple[str, ...], intents: tuple[str, ...] = ()) -> None:
         """Raise BundleError where a threshold is out of range, or a group or the abstention names what is not there."""
@@ -247,6 +295,37 @@ class LadderRule:
         rest = np.flatnonzero(chosen < 0)
         chosen[rest] = np.where(usable[:, rest], useful[:, rest], -np.inf).argmax(axis=0)
         return chosen.astype(np.intp)
+
+    def choose_one(
+        self,
+        useful: Floats,
+        cost_usd: Floats | None,  # noqa: ARG002
+        late: Floats | None,
+        eligible: Sequence[int],
+        by_group: Any = None,
+    ) -> int:
+        """Return what `choose` returns, of one request."""
+        usable, limits = eligible, self._limits
+        if late is not None and self.max_p_late < 1:
+            delay, most = late.ravel().tolist(), limits[-1]
+            usable = [column for column in eligible if delay[column] <= most] or eligible
+        reached = (useful if by_group is None else useful - by_group).ravel().tolist()
+        for column in usable:
+            if reached[column] >= limits[column]:
+                return column
+        believed = useful.ravel().tolist()
+        return max(usable, key=believed.__getitem__)  # the first, so the cheaper one, where two are equal
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """What else than usefulness moves a choice."""
+        return frozenset(("late",)) if self.max_p_late < 1 else frozenset()
+
+    @cached_property
+    def _limits(self) -> tuple[float, ...]:
+        """The thresholds as `choose` compares them, in single precision (inf: never taken), and `max_p_late` behind."""
+        single = [inf if value > 1 else float(np.float32(value)) for value in self.min_p_useful.values()]
+        return (*single, float(np.float32(self.max_p_late)))
 
     def check(self, models: tuple[str, ...], intents: tuple[str, ...] = ()) -> None:
         """Raise BundleError where a threshold is out of range, a candidate has none, or a name is not there."""

@@ -51,6 +51,10 @@ class Stub:
         self._at += len(texts)
         return Reading(self._intent[at], self._useful[at])
 
+    def read_one(self, text: Prompt) -> Reading:
+        """Return the next row."""
+        return self.read([text])
+
 
 def soaked_router(log: DecisionLog | None = None, seed: int = 0) -> Router:
     """Return a router with every guard on and a stub for a classifier."""

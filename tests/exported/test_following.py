@@ -32,6 +32,9 @@ class Sure:
         intent, useful = np.array([[0.9, 0.05, 0.05]], np.float32), np.array([[0, 0, 1]], np.float32)
         return Reading(intent.repeat(count, axis=0), useful.repeat(count, axis=0))
 
+    def read_one(self, text: Prompt) -> Reading:
+        return self.read([text])
+
 
 @pytest.fixture
 def routed(tiny_bundle: Path) -> Callable[..., Router]:

@@ -421,6 +421,7 @@ def test_the_slim_side_stays_slim(tiny_bundle: Path) -> None:
         "background",
         "bundle",
         "decide",
+        "decide_one",
         "decision",
         "errors",
         "expected",
@@ -451,8 +452,10 @@ def test_the_slim_side_stays_slim(tiny_bundle: Path) -> None:
         "session",
         "signature",
         "tally",
+        "telling",
         "text",
         "values",
+        "word_pieces",
     }
     assert set(found["wings"]) == {f"pointsman.{name}" for name in slim}
     assert done.stderr == ""

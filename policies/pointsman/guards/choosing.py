@@ -5,8 +5,8 @@ Standard library and numpy only. The router and the replay of traffic call the s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pointsman.decide import Facts
+    from pointsman.decide_one import One
     from pointsman.guards.guards import Bar, Guards
     from pointsman.policy import Policy
 
-__all__ = ["SAFE_MODEL", "SIMPLER_MODEL", "Choice", "choose"]
+__all__ = ["SAFE_MODEL", "SIMPLER_MODEL", "Choice", "choose", "choose_one"]
 
 SIMPLER_MODEL, SAFE_MODEL = "simpler_model", "safe_model"
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """Where one request goes, and what guards had to do with it.
 
     Attributes
@@ -83,6 +83,16 @@ def choose(beliefs: Beliefs, facts: Facts, policy: Policy, guards: Guards, reque
             barred = {**barred, column: bar}
         choices.append(_guarded(beliefs.take([at]), facts.take([at]), policy, guards, request_id, dict(barred)))
     return choices
+
+
+def choose_one(one: One, share: float, guards: Guards, request_id: str) -> Choice | None:
+    """Do what `choose` does for one request, where nothing is barred or drawn; None where it is `choose`'s to do."""
+    if guards.bars((request_id,)) is not None or _explores(share, request_id):
+        return None
+    expected = float(one.cost_usd[one.column, 0]) if guards.spends else None
+    if guards.admit(request_id, one.column, expected) is not None:
+        return None
+    return Choice(one.column, one.column, share / len(one.eligible) + (1 - share), {}, 0, None)
 
 
 def _guarded(

@@ -64,6 +64,7 @@ class Guards:
             self._spending = Spending(settings.budget, ledger.window) if settings.budget.limits else None
             retry = settings.retry
             self._retries = RetryBudget(retry, ledger.window(retry.window_s, _PARTS)) if retry.max_retries else None
+        self.spends = self._spending is not None
 
     def bars(self, request_ids: Sequence[str]) -> list[dict[int, Bar]] | None:
         """Return which columns each request may not have now; None where all may have all.
@@ -160,11 +161,18 @@ class Guards:
 
     def delays_ms(self, request_id: str) -> tuple[float, ...]:
         """Return the delays before each retry that a new request may have, ms; none where the retry budget is used."""
+        return self.drawn_ms(request_id) if self.retries_left() else ()
+
+    def retries_left(self) -> bool:
+        """Whether the retry budget has room for one more."""
         if self._retries is None:
-            return ()
+            return False
         with self.ledger.lock:
-            left = self._retries.left(self.ledger.wall())
-        return delays_ms(self.settings.retry, request_id) if left else ()
+            return self._retries.left(self.ledger.wall())
+
+    def drawn_ms(self, request_id: str) -> tuple[float, ...]:
+        """Return the delays before each retry, ms, that a request's id draws, whatever the budget."""
+        return delays_ms(self.settings.retry, request_id)
 
     def retry(self) -> bool:
         """Take one retry out of the retry budget; return whether there was one."""
