@@ -68,6 +68,7 @@ Modelled, not measured: {modelled}.
 {useful}
 
 «Needed by»: share of the requests whose cheapest useful answer was the candidate's{none}.
+{_learned(evaluation)}
 
 ## Data
 {data["requests"]:,} requests from {data["first"]} to {data["last"]} UTC ({data["rows_in"]:,} rows read,
@@ -81,6 +82,36 @@ fit. Probabilities are averages over traces like these; an adversary can write a
 Intervals say nothing about traffic unlike that of the
 certify slice.
 """
+
+
+def _learned(evaluation: Mapping[str, Any]) -> str:
+    """Return what was merged, left out, repeated or found off, a sentence each; nothing where there is nothing."""
+    lines, learned = [], evaluation.get("learned") or {}
+    merged = learned.get("merged") or {}
+    if merged:
+        named = ", ".join(f"{name} ({count})" for name, count in list(merged.items())[:CELLS])
+        lines.append(f"Intents with fewer than ten examples count as «other»: {named}{' …' * (len(merged) > CELLS)}.")
+    if learned.get("labels_not_learned"):
+        count = learned["labels_not_learned"]
+        lines.append(f"{count:,} labels were not learned from: other intents are much more probable out of fold.")
+    repeated = evaluation.get("repeated") or {"requests": 0}
+    if repeated["requests"]:
+        told = "are judged, too" if repeated["judged"] else "are left out of this section"
+        lines.append(f"{repeated['requests']:,} of these requests repeat a prompt that was learned from; they {told}.")
+    off = [one for one in evaluation.get("by_intent") or [] if one["off"]]
+    if off:
+        named = ", ".join(
+            f"{one['intent']} (stated {one['stated']:.2f}, was {one['observed']:.2f})" for one in off[:CELLS]
+        )
+        lines.append(f"P(useful) is off by more than chance among: {named} (at most 5 % false alarms).")
+    scope = evaluation.get("out_of_scope")
+    if scope:
+        told = f"AUROC {_cell(scope['auroc'])}, recall at 5 % false alarms {_cell(scope['recall_at_5_percent'])}"
+        lines.append(f"Out of scope ({scope['requests']:,} labelled requests; {learned.get('scope_score')}): {told}.")
+    for model, scores in (evaluation.get("hallucination") or {}).items():
+        if scores["auc"] is not None:
+            lines.append(f"P(hallucinated | {model}): AUC {_cell(scores['auc'])}, Brier {_cell(scores['brier'])}.")
+    return "\n".join(("", *lines)) if lines else ""
 
 
 def _search(policy: Policy) -> str:
