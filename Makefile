@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week formats ingest-speed clean
+.PHONY: quickstart test check lint types table resplits peers week formats ingest-speed report-picture clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -33,6 +33,10 @@ peers: $(VENV)/.dev
 
 week: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/sample_week.py --readme README.md --picture notebooks/images/sample_week.png
+
+# The README's picture of the report that quickstart wrote; needs Chromium.
+report-picture: $(VENV)/.dev quickstart
+	$(BIN)/python tests/benchmarks/report_picture.py --page quickstart/report.html --picture notebooks/images/report.png
 
 # The tables of features/INGEST.md: which columns each format gives; how fast a million rows are read.
 formats: $(VENV)/.dev

@@ -91,6 +91,33 @@ def test_replay_reports_the_contract_and_leaves_out_what_was_seen(
     assert report["verdict"].split(":")[0] in out.replace("\n", " ")
 
 
+def test_the_report_is_a_page_and_goes_to_the_run(
+    work: Path, week: SampleWeek, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["report", "--bundle", work / "bundle", "--traces", work / "all.jsonl", "--spec", work / "spec.yaml"]
+    words += ["--out", work / "page.html", "--run-id", "fit", "--tracking-uri", f"sqlite:///{work / 'mlflow.db'}"]
+    code = main([str(word) for word in words])
+    text, line = (work / "page.html").read_text(encoding="utf-8"), capsys.readouterr().out.splitlines()[0]
+    assert code == (0 if line.startswith("It holds") else 1)
+    assert line.split(":")[0] in text
+    assert "440 unseen requests" in text
+    assert "one thread" in text, "the bundle's own overhead is measured"
+    assert "Not audited" not in text
+    assert not any(prompt in text for prompt in week.traces["prompt"].unique() if len(prompt) > 60)
+    client = mlflow.MlflowClient(f"sqlite:///{work / 'mlflow.db'}")
+    run = client.get_run(load_bundle(work / "bundle").manifest["provenance"]["run_id"])
+    assert {entry.path for entry in client.list_artifacts(run.info.run_id, "replay")} == {
+        "replay/report.html",
+        "replay/report.json",
+    }
+    assert "replay/after/useful_rate" in run.data.metrics
+    assert "replay/moved/lost" in run.data.metrics
+    assert run.data.metrics["after/requests"] == 140, "the fit's own figures stay what they were"
+    again = ["report", "--bundle", work / "bundle", "--replay", work / "bundle.json", "--out", work / "fit.html"]
+    assert main([*map(str, again), "--no-overhead"]) in {0, 1}
+    assert main([*map(str, again), "--examples"]) == 2
+
+
 def test_route_says_the_same_as_the_router(work: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["route", "--bundle", str(work / "bundle"), "where is the code of conduct?"]
     assert main(words) == 0

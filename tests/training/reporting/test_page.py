@@ -118,6 +118,34 @@ def test_what_was_not_looked_at_is_said(nine_models: Any, identity: Any) -> None
     assert "A failure ends there. Name one." in report_page(nine_models, identity, now=NOW, audit=audit)
 
 
+RATES = [1.0, 10.0, 100.0]
+LOAD = {
+    "rate_per_s": 5.0,
+    "limit_ms": 220.0,
+    "rates_per_s": RATES,
+    "modelled": ["latency"],
+    "before": {"p95_ms": [600.0, 700.0, 90_000.0], "error_rate": [0.0, 0.0, 0.5]},
+    "after": {"p95_ms": [180.0, 190.0, 400.0], "error_rate": [0.0, 0.0, 0.01]},
+}
+LOAD["before"] |= {"keeps_limit_to_per_s": 0.0, "cliff_per_s": 40.0}  # type: ignore[operator]
+LOAD["after"] |= {"keeps_limit_to_per_s": 33.3, "cliff_per_s": None}  # type: ignore[operator]
+
+
+def test_the_part_under_load_says_where_the_cliff_is(nine_models: Any, identity: Any) -> None:
+    text = report_page(nine_models, identity, now=NOW, load=LOAD)
+    page = Page(text)
+    assert len(page.of("svg")) == 2 + len(nine_models["reliability"])
+    for said in (
+        "P95 keeps its limit of 220 ms up to 33.3 requests a second after, at no rate asked before",
+        "comes beyond every rate asked after, at 40 requests a second before",
+        "90.0 s",
+        "50.0 %",
+    ):
+        assert said in text, said
+    with pytest.raises(PointsmanError, match="pointsman load"):
+        report_page(nine_models, identity, load={"rates_per_s": [1.0]})
+
+
 def test_a_replay_of_an_older_release_is_refused_in_a_line(nine_models: Any, identity: Any) -> None:
     older = {key: value for key, value in nine_models.items() if key != "intents"}
     with pytest.raises(PointsmanError, match="no 'intents': an older release"):

@@ -30,8 +30,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--spec", type=Path, help="routing spec, needed with --traces")
     parser.add_argument("--replay", type=Path, help="instead of traces: what pointsman replay or fit wrote with --json")
-    parser.add_argument("--audit", type=Path, help="red flags: what pointsman audit wrote with --json")
-    parser.add_argument("--load", type=Path, help="the replay under load, as JSON")
+    parser.add_argument(
+        "--audit",
+        type=Path,
+        help="red flags: what pointsman audit wrote with --json (default: with --traces, spec and traces are audited)",
+    )
+    parser.add_argument("--no-audit", action="store_true", help="do not look for red flags")
+    parser.add_argument("--load", type=Path, help="under load: what pointsman load rate wrote with --json")
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default %(default)s)")
     parser.add_argument("--examples", action="store_true", help="show a few prompts of the traces (with --traces)")
     parser.add_argument("--no-overhead", action="store_true", help="do not measure how long the bundle takes to decide")
@@ -42,6 +47,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Write the page and print its first line; exit code 1 unless it holds."""
+    from pointsman.audit.audit import together
+    from pointsman.auditing import AuditOptions, audit_paths
     from pointsman.bundle import load_bundle
     from pointsman.reporting.make import bundle_page
     from pointsman.reporting.page import write_page
@@ -59,6 +66,8 @@ def run(args: Namespace) -> int:
     parts: dict[str, Any] = {
         name: None if (path := getattr(args, name)) is None else _read(path) for name in ("audit", "load")
     }
+    if args.traces is not None and args.audit is None and not args.no_audit:
+        parts["audit"] = together(audit_paths([args.spec, args.traces], AuditOptions(args.spec))).to_dict()
     text = bundle_page(bundle, report, prompts, examples=examples, overhead=not args.no_overhead, **parts)
     path = write_page(text, args.out)
     sys.stdout.write(f"{headline(report)}\nreport: {path}\n")

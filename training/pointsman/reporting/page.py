@@ -12,6 +12,7 @@ from pointsman.page.environment import page_environment
 from pointsman.reporting.numbers import change, count, ms, per_thousand, rate, share, usd
 from pointsman.reporting.state import monthly, state_of
 from pointsman.reporting.svg import frontier, reliability_diagram
+from pointsman.reporting.under_load import load_curve, load_lines, load_rows
 from pointsman.reporting.words import accepted, headline, limits, next_steps, risks, savings
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def report_page(
     audit : mapping, optional
         `Audit.to_dict`.
     load : mapping, optional
-        The load replay's report.
+        What ``pointsman load rate`` or ``replay`` found.
     examples : sequence of mapping
         See `pointsman.reporting.examples`.
     notes : sequence of str
@@ -108,7 +109,7 @@ def report_page(
             diagrams=[(one, reliability_diagram(one)) for one in report["reliability"] if one["bins"]],
             accepted=accepted(report, overhead, age),
             audit=audit,
-            load=load,
+            load=None if load is None else _load(load),
             examples=examples,
             notes=notes,
             identity=identity,
@@ -229,6 +230,20 @@ def _routed(report: Mapping[str, Any]) -> dict[str, Any]:
         "rows": rows,
         "totals": [{"model": model, "count": totals[model], "share": totals[model] / whole} for model in models],
     }
+
+
+def _load(load: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the part under load.
+
+    Raises
+    ------
+    PointsmanError
+        Where the document is no load replay.
+    """
+    try:
+        return {"lines": load_lines(load), "curve": load_curve(load), "rows": load_rows(load)}
+    except (KeyError, TypeError, IndexError) as error:
+        raise PointsmanError(f"the load replay is not one of pointsman load replay or rate: {error!r}") from error
 
 
 def _day(iso: str | None) -> str:

@@ -6,22 +6,20 @@ import itertools
 import math
 from typing import TYPE_CHECKING, Any
 
-from markupsafe import Markup, escape
+from markupsafe import escape
 
 from pointsman.reporting.numbers import UNKNOWN, share, usd
+from pointsman.reporting.scale import HEIGHT, LEFT, LETTER, WIDTH, Scale, picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from markupsafe import Markup
+
 __all__ = ["frontier", "reliability_diagram"]
 
-WIDTH, HEIGHT = 360, 300
-LEFT, RIGHT, TOP, BOTTOM = 40, 10, 12, 40
 PLACES = ((7, -6, "start"), (7, 13, "start"), (-7, -6, "end"), (-7, 13, "end"), (0, -10, "middle"), (0, 19, "middle"))
 """Where a label may stand beside its mark; the first that meets no other is taken."""
-LETTER = 6.0
-"""Width of a letter, units of the picture: enough for what fonts differ by."""
-
 MARKS = {"before": "square", "after": "diamond", "oracle": "star", "best_per_intent": "triangle"}
 
 
@@ -48,7 +46,7 @@ def frontier(report: Mapping[str, Any], numbers: Mapping[str, int]) -> Markup:
         bars = (x0 * cost["ratio_low"], x0 * cost["ratio_high"], y0 + 100 * useful["low"], y0 + 100 * useful["high"])
     xs = [x for x, _ in points.values()] + ([bars[0], bars[1]] if bars else [])
     ys = [y for _, y in points.values()] + ([bars[2], bars[3]] if bars else [])
-    scale = _Scale(xs, ys)
+    scale = Scale(xs, ys)
     parts = [*scale.axes("mean cost of a request, USD (log scale)", "useful answers, %")]
     hull = _mixtures([points[name] for name in baselines if name.startswith("always:")])
     if len(hull) > 1:
@@ -75,7 +73,7 @@ def frontier(report: Mapping[str, Any], numbers: Mapping[str, int]) -> Markup:
         parts.append(f"{_label(names.get(name, name), x, y, taken)}</g>")
     ends = [f"{side}: {share(points[side][1] / 100)} useful at {usd(points[side][0])} a request." for side in sides]
     said = f"{' '.join(ends)} The table below has the numbers of every point."
-    return _svg("Cost against usefulness", said, WIDTH, HEIGHT, parts)
+    return picture("Cost against usefulness", said, WIDTH, HEIGHT, parts)
 
 
 def reliability_diagram(entry: Mapping[str, Any]) -> Markup:
@@ -108,61 +106,7 @@ def reliability_diagram(entry: Mapping[str, Any]) -> Markup:
         counted += one["answers"]
     apart = share(off / counted) if counted else UNKNOWN
     said = f"{entry['answers']:,} answers; believed and measured differ by {apart} on average."
-    return _svg(f"Reliability of {entry['model']}", said, size, size, parts)
-
-
-class _Scale:
-    """A logarithmic axis across and a linear one up, with room around the points."""
-
-    def __init__(self, xs: Sequence[float], ys: Sequence[float]) -> None:
-        logs = [math.log10(x) for x in xs if x > 0]
-        self._low, self._high = min(logs), max(logs)
-        room = max(0.08 * (self._high - self._low), 0.03)
-        self._low, self._high = self._low - room, self._high + 1.6 * room
-        self._down, self._up = min(ys), max(ys)
-        room = max(0.08 * (self._up - self._down), 0.5)
-        self._down, self._up = self._down - room, self._up + room
-
-    def x(self, cost: float) -> float:
-        part = (math.log10(max(cost, 1e-300)) - self._low) / (self._high - self._low)
-        return LEFT + min(max(part, 0.0), 1.0) * (WIDTH - LEFT - RIGHT)
-
-    def y(self, useful: float) -> float:
-        part = (useful - self._down) / (self._up - self._down)
-        return TOP + (1 - min(max(part, 0.0), 1.0)) * (HEIGHT - TOP - BOTTOM)
-
-    def axes(self, across: str, up: str) -> list[str]:
-        size = f'width="{WIDTH - LEFT - RIGHT}" height="{HEIGHT - TOP - BOTTOM}"'
-        parts = [f'<rect class="frame" x="{LEFT}" y="{TOP}" {size}/>']
-        last = -math.inf
-        for value in self._costs():
-            x = self.x(value)
-            if x - last < 8 * LETTER:
-                continue
-            last = x
-            parts.append(f'<line class="grid" x1="{x:.1f}" y1="{TOP}" x2="{x:.1f}" y2="{HEIGHT - BOTTOM}"/>')
-            text = f"{value:.10f}".rstrip("0").rstrip(".")
-            parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 13}" text-anchor="middle">{text}</text>')
-        for value in _round_steps(self._down, self._up):
-            y = self.y(value)
-            parts.append(f'<line class="grid" x1="{LEFT}" y1="{y:.1f}" x2="{WIDTH - RIGHT}" y2="{y:.1f}"/>')
-            parts.append(f'<text x="{LEFT - 4}" y="{y + 3.5:.1f}" text-anchor="end">{value:g}</text>')
-        parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{across}</text>')
-        middle = (TOP + HEIGHT - BOTTOM) / 2
-        parts.append(f'<text transform="translate(10 {middle}) rotate(-90)" text-anchor="middle">{up}</text>')
-        return parts
-
-    def _costs(self) -> list[float]:
-        powers = range(math.floor(self._low), math.ceil(self._high) + 1)
-        values = [digit * 10.0**power for power in powers for digit in (1, 2, 5)]
-        return [value for value in values if self._low <= math.log10(value) <= self._high]
-
-
-def _round_steps(low: float, high: float, about: int = 5) -> list[float]:
-    raw = (high - low) / about
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(digit * power for digit in (1, 2, 5, 10) if digit * power >= raw)
-    return [number * step for number in range(math.ceil(low / step), math.floor(high / step) + 1)]
+    return picture(f"Reliability of {entry['model']}", said, size, size, parts)
 
 
 def _point(summary: Mapping[str, Any]) -> tuple[float, float]:
@@ -219,12 +163,3 @@ def _shared(one: tuple[float, float, float, float], other: tuple[float, float, f
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return max(width, 0) * max(height, 0)
-
-
-def _svg(title: str, description: str, width: int, height: int, parts: Sequence[str]) -> Markup:
-    """Return the whole picture; the parts are safe already."""
-    label = escape(f"{title}. {description}")
-    return Markup(  # noqa: S704 - every name in it was escaped
-        f'<svg class="picture" viewBox="0 0 {width} {height}" role="img" aria-label="{label}">'
-        f"<title>{escape(title)}</title><desc>{escape(description)}</desc>{''.join(parts)}</svg>"
-    )
