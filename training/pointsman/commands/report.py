@@ -37,6 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--no-audit", action="store_true", help="do not look for red flags")
     parser.add_argument("--load", type=Path, help="under load: what pointsman load rate wrote with --json")
+    parser.add_argument(
+        "--under-load", action="store_true", help="replay the traces under load, too, from little to beyond the cliff"
+    )
     parser.add_argument("--out", type=Path, default=Path("report.html"), help="the page (default %(default)s)")
     parser.add_argument("--examples", action="store_true", help="show a few prompts of the traces (with --traces)")
     parser.add_argument("--no-overhead", action="store_true", help="do not measure how long the bundle takes to decide")
@@ -50,15 +53,21 @@ def run(args: Namespace) -> int:
     from pointsman.audit.audit import together
     from pointsman.auditing import AuditOptions, audit_paths
     from pointsman.bundle import load_bundle
+    from pointsman.load.questions import rate_curve
+    from pointsman.loading import load_scene
     from pointsman.reporting.make import bundle_page
     from pointsman.reporting.page import write_page
     from pointsman.reporting.state import state_of
     from pointsman.reporting.words import headline
+    from pointsman.spec import load_spec
+    from pointsman.traces import read_traces
 
     if (args.traces is None) == (args.replay is None):
         raise PointsmanError("give either --traces with --spec, or --replay")
     if args.traces is not None and args.spec is None:
         raise PointsmanError("--traces needs --spec: prices, baseline, constraints")
+    if args.under_load and (args.traces is None or args.load is not None):
+        raise PointsmanError("--under-load needs --traces, and no --load beside it")
     if args.examples and args.traces is None:
         raise PointsmanError("--examples needs --traces: a replay holds no prompt")
     bundle = load_bundle(args.bundle)
@@ -68,6 +77,8 @@ def run(args: Namespace) -> int:
     }
     if args.traces is not None and args.audit is None and not args.no_audit:
         parts["audit"] = together(audit_paths([args.spec, args.traces], AuditOptions(args.spec))).to_dict()
+    if args.under_load:
+        parts["load"] = rate_curve(load_scene(args.bundle, read_traces(args.traces), load_spec(args.spec)))
     text = bundle_page(bundle, report, prompts, examples=examples, overhead=not args.no_overhead, **parts)
     path = write_page(text, args.out)
     sys.stdout.write(f"{headline(report)}\nreport: {path}\n")

@@ -65,8 +65,7 @@ def savings(report: Mapping[str, Any]) -> list[str]:
         )
     per = report["change"]["cost_per_useful"]
     if per is not None and "ratio" in per:
-        told, ends = change(per, "usd")
-        found.append(f"A useful answer costs {told.strip('−+')} {'less' if per['ratio'] <= 1 else 'more'} {ends}.")
+        found.append(f"A useful answer costs {' '.join(_size(per))}.")
     late = report["change"]["p95_ms"]
     if late is not None and "ratio" in late:
         found.append(
@@ -198,10 +197,16 @@ def _cost(report: Mapping[str, Any]) -> str:
     entry = report["change"]["cost_usd"]
     if entry is None or "ratio" not in entry:
         return "the change of cost cannot be told"
+    size, word, ends = _size(entry)
+    return f"{size} {word} cost {ends}"
+
+
+def _size(entry: Mapping[str, float]) -> tuple[str, str, str]:
+    """Return a ratio's change as a size, less or more, and the interval of that size."""
     cut = entry["ratio"] <= 1
     ends = sorted(100 * (1 - entry[key]) * (1 if cut else -1) for key in ("ratio_low", "ratio_high"))
-    size = f"{abs(100 * (1 - entry['ratio'])):.0f} %"
-    return f"{size} {'less' if cut else 'more'} cost [{ends[0]:.0f}, {ends[1]:.0f}]".replace("-", "−")
+    interval = f"[{ends[0]:.0f}, {ends[1]:.0f}]".replace("-", "−")
+    return f"{abs(100 * (1 - entry['ratio'])):.0f} %", "less" if cut else "more", interval
 
 
 def _useful(report: Mapping[str, Any]) -> str:
