@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week formats ingest-speed report-picture clean
+.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -41,6 +41,10 @@ report-picture: $(VENV)/.dev quickstart
 # The tables of features/INGEST.md: which columns each format gives; how fast a million rows are read.
 formats: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/formats_table.py --page features/INGEST.md
+
+tracking: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/tracking_names.py --page training/TRACKING.md
+	$(BIN)/python tests/benchmarks/tracking_overhead.py --page training/TRACKING.md
 
 ingest-speed: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 --page features/INGEST.md

@@ -70,6 +70,9 @@ class TransformerEncoder:
         Where the extra ``[train]`` is not installed.
     """
 
+    source: str | Path | None = None
+    """As it was named; None for the packaged one, and for a model that was given loaded."""
+
     def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
         self.source = source
         self.clip = clip or Clip()

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 __all__ = [
+    "UNKNOWN",
     "change_lines",
     "comparison_cells",
     "constraint_lines",

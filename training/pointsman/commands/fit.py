@@ -59,6 +59,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--tracking-uri", help="MLflow store (default: MLFLOW_TRACKING_URI, else sqlite:///mlflow.db)")
     parser.add_argument("--experiment", default="pointsman", help="MLflow experiment (default %(default)s)")
+    parser.add_argument(
+        "--register",
+        nargs="?",
+        const="pointsman",
+        metavar="NAME",
+        help="make the bundle a version of this registered model (default name %(const)s): its champion where it holds "
+        "and there is none yet, else its challenger",
+    )
     parser.add_argument("--no-tracking", action="store_true", help="do not log to MLflow")
     parser.add_argument("--json", type=Path, help="write the certify slice's report here")
     parser.add_argument("--report", type=Path, help="write the report page here (.html)")
@@ -81,6 +89,7 @@ def run(args: Namespace) -> int:
     from pointsman.changelog import changelog_of
     from pointsman.console import Phases, show_report
     from pointsman.encoders import TransformerEncoder
+    from pointsman.errors import PointsmanError
     from pointsman.fit import FitOptions
     from pointsman.replaced import note_changes, previous_bundle
     from pointsman.reporting.make import bundle_page
@@ -88,7 +97,7 @@ def run(args: Namespace) -> int:
     from pointsman.spec import load_spec
     from pointsman.traces import read_traces
     from pointsman.tracked import tracked_fit
-    from pointsman.tracking import Tracker
+    from pointsman.tracking import Registry, Tracker
 
     spec = load_spec(args.spec)
     spec.warn()
@@ -111,6 +120,8 @@ def run(args: Namespace) -> int:
         pick=args.pick,
         cache=args.cache.expanduser(),
     )
+    if args.register and args.no_tracking:
+        raise PointsmanError("--register keeps the bundle in MLflow's registry: it does not go with --no-tracking")
     tracker = None if args.no_tracking else Tracker(args.tracking_uri, args.experiment)
     with Phases() as phases:
         result = tracked_fit(traces, spec, args.out, encoder, options, tracker, phases, source=args.traces)
@@ -127,6 +138,12 @@ def run(args: Namespace) -> int:
     if args.report:
         page = write_page(bundle_page(load_bundle(result.bundle), result.report), args.report)
         sys.stdout.write(f"report: {page}\n")
+    if tracker is not None:
+        run_id = load_bundle(result.bundle).manifest["provenance"]["run_id"]
+        sys.stdout.write(f"run: {run_id[:8]} in {tracker.store.shown}; pointsman runs compares\n")
+        if args.register:
+            version = Registry(tracker.store, args.register).take(run_id, holds=result.holds)
+            sys.stdout.write(f"registered: {version.uri}, {', '.join(version.aliases)}\n")
     if args.json:
         args.json.write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
     return 0 if result.holds else 1

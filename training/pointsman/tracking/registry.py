@@ -123,6 +123,11 @@ class Registry:
             run_id = self._log_alone(bundle)
         return self.register(run_id, alias, tags)
 
+    def take(self, run_id: str, *, holds: bool) -> Version:
+        """Register a fit's bundle: as champion where it holds and there is none yet, else as challenger."""
+        alias = CHAMPION if holds and self.champion() is None else CHALLENGER
+        return self.register(run_id, alias)
+
     def version(self, number: str) -> Version:
         """Return a version by its number.
 

@@ -20,16 +20,17 @@ from pointsman.pictures import cost_and_usefulness
 from pointsman.reliability_picture import reliability_picture
 from pointsman.reporting.make import bundle_page
 from pointsman.tables import metric_table
+from pointsman.tracking.children import log_children, phase_children, trial_children
 from pointsman.tracking.data import dataset_input
 from pointsman.tracking.figures import fit_metrics, fit_params, rule_params, trial_counts
 from pointsman.tracking.flavour import log_bundle
 from pointsman.tracking.registry import bundle_tags
 from pointsman.tracking.store import DEFAULT_EXPERIMENT, Store, TrackingError
-from pointsman.tracking.trials import log_phases, log_trials
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from pointsman.bundle import Bundle
     from pointsman.fit import FitResult
     from pointsman.spec import RoutingSpec
     from pointsman.traces import TraceTable
@@ -122,6 +123,7 @@ class Tracker:
         told = {
             **bundle_tags(bundle),
             "holds": str(result.holds),
+            "standing": _standing(report),
             **{f"data/{name}": str(result.data[name]) for name in ("first", "last", "certify_from")},
         }
         counts = trial_counts(result.search.trials)
@@ -132,25 +134,25 @@ class Tracker:
             note = f"{report['verdict']}\n\n{metric_table(report)}"
             self._log(run_id, metrics, rule_params(result.policy.rule.to_dict()), told, model_id)
             self.store.client.set_tag(run_id, "mlflow.note.content", note)
-            self._write_artifacts(result, Path(folder))
+            self._write_artifacts(result, bundle, Path(folder))
             self.store.client.log_artifacts(run_id, folder)
-            children = log_phases(self.store, self.experiment_id, run_id, phases)
-            log_trials(self.store, self.experiment_id, run_id, children.get("tune", run_id), result.search.trials)
+            ids = log_children(self.store, self.experiment_id, run_id, phase_children(phases, run_id))
+            search = {one.name: phase_id for one, phase_id in zip(phases, ids, strict=True)}.get("tune", run_id)
+            trials = trial_children(result.search.trials, run_id)
+            log_children(self.store, self.experiment_id, search, trials)
 
-    def _write_artifacts(self, result: FitResult, folder: Path) -> None:
+    def _write_artifacts(self, result: FitResult, bundle: Bundle, folder: Path) -> None:
         """Write what a person opens in the run's page: the report, pictures, and the bundle but for its graph."""
         (folder / "report.json").write_text(json.dumps(result.report, indent=2) + "\n", encoding="utf-8")
         (folder / "report.md").write_text(metric_table(result.report) + "\n", encoding="utf-8")
-        bundle = load_bundle(result.bundle)
         (folder / "report.html").write_text(bundle_page(bundle, result.report), encoding="utf-8")
         cost_and_usefulness(result.report, folder / "cost_and_usefulness.png")
         (folder / "classifier.json").write_text(json.dumps(result.evaluation, indent=2) + "\n", encoding="utf-8")
         reliability_picture(result.evaluation, folder / "reliability.png")
         (folder / "bundle").mkdir()
-        for name in bundle.manifest["files"]:
+        for name in (MANIFEST, *bundle.manifest["files"]):
             if name != MODEL:
-                shutil.copyfile(result.bundle / name, folder / "bundle" / name)
-        shutil.copyfile(result.bundle / MANIFEST, folder / "bundle" / MANIFEST)
+                shutil.copyfile(bundle.path / name, folder / "bundle" / name)
 
     def _log(
         self,
@@ -168,3 +170,9 @@ class Tracker:
         for start in range(0, max(len(said), len(marks), 1), BATCH):
             end = start + BATCH
             self.store.client.log_batch(run_id, values if start == 0 else (), said[start:end], marks[start:end])
+
+
+def _standing(report: Mapping[str, Any]) -> str:
+    """Return how the policy stands against the content-blind baselines, the worst of them."""
+    stands = [entry["stands"] for entry in report["against"].values()]
+    return next((word for word in ("behind", "level") if word in stands), "ahead" if stands else "")

@@ -131,6 +131,18 @@ class Store:
                 )
             return str(found.experiment_id)
 
+    def aliases(self) -> dict[str, list[str]]:
+        """Return by run id what registered models call its bundle, their own name before it where they are several."""
+        client = self.client
+        with self.telling("read the registry"):
+            models = [one for one in client.search_registered_models(max_results=100) if one.aliases]
+            found: dict[str, list[str]] = {}
+            for model in models:
+                for alias, number in sorted(model.aliases.items()):
+                    run_id = client.get_model_version(model.name, number).run_id
+                    found.setdefault(run_id, []).append(alias if len(models) == 1 else f"{model.name} {alias}")
+            return found
+
     def _artifacts(self) -> str | None:
         """Return where artifacts of a new experiment go: a server decides, a database file has them beside it."""
         if self.remote:
