@@ -89,7 +89,7 @@ def reliability_diagram(entry: Mapping[str, Any]) -> Markup:
     parts = [f'<rect class="frame" x="{x(0)}" y="{y(1)}" width="{x(1) - x(0)}" height="{y(0) - y(1)}"/>']
     parts.append(f'<line class="mix" x1="{x(0)}" y1="{y(0)}" x2="{x(1)}" y2="{y(1)}"/>')
     for value in (0, 0.5, 1):
-        parts.append(f'<text x="{x(value):.1f}" y="{size - 12}" text-anchor="middle">{100 * value:.0f}</text>')
+        parts.append(f'<text x="{x(value):.1f}" y="{size - 12}" text-anchor="{_at(value)}">{100 * value:.0f}</text>')
         parts.append(f'<text x="{edge - 4}" y="{y(value) + 3.5:.1f}" text-anchor="end">{100 * value:.0f}</text>')
     parts.append(f'<text x="{x(0.5):.1f}" y="{size - 1}" text-anchor="middle">believed, %</text>')
     off, counted = 0.0, 0
@@ -107,6 +107,11 @@ def reliability_diagram(entry: Mapping[str, Any]) -> Markup:
     apart = share(off / counted) if counted else UNKNOWN
     said = f"{entry['answers']:,} answers; believed and measured differ by {apart} on average."
     return picture(f"Reliability of {entry['model']}", said, size, size, parts)
+
+
+def _at(share: float) -> str:
+    """Return how a number stands beneath its mark: inside the picture at the right end."""
+    return "end" if share == 1 else "middle"
 
 
 def _point(summary: Mapping[str, Any]) -> tuple[float, float]:

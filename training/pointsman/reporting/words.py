@@ -179,7 +179,9 @@ def accepted(
         found.append(("Errors and timeouts", f"{ends}; before, {share(errors['before'])}."))
     modelled = ", ".join(report["modelled"])
     words = (
-        f"Modelled, not measured, by the spec: {modelled}." if modelled else "Every figure is from measured columns."
+        f"Modelled, not measured, by the spec: {modelled}."
+        if modelled
+        else "The spec marks no column as modelled; prices are its own where the traces carry no cost."
     )
     if report["off_policy"] is not None:
         words += " What other models would have done is estimated from the logs."
