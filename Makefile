@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture clean
+.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture checks alarms clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -48,6 +48,13 @@ tracking: $(VENV)/.dev
 
 ingest-speed: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/ingest_speed.py --rows 1000000 --page features/INGEST.md
+
+# The tables of policies/AUDIT.md: the checks at once; false alarms and power in about ten minutes of CPU.
+checks: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/audit_checks.py policies/AUDIT.md
+
+alarms: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/audit_alarms.py --samples 200 --planted 60 --workers 2 --page policies/AUDIT.md
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pointsman.audit.audit_configuration import audit_configuration
 from pointsman.audit.audit_traces import ALPHA, audit_traces
 from pointsman.audit.prompt_files import read_sample
+from pointsman.bundle_audit import SAMPLE, audit_bundle
 from pointsman.errors import ConfigError
 from pointsman.inputs import own_prices
 from pointsman.manifest import MANIFEST
@@ -38,12 +39,21 @@ class AuditOptions:
         Evaluation prompts, to be held against the traces' own.
     alpha : float
         Probability of any false alarm among the tests of traces.
+    prompts : tuple of Path
+        Sets with expected routes, for bundles.
+    group : str or None
+        Column of the traces with groups of users, for bundles.
+    sample : int
+        Prompts of the traces that are perturbed.
     seed : int
     """
 
     spec: Path | None = None
     evaluation: Path | None = None
     alpha: float = ALPHA
+    prompts: tuple[Path, ...] = ()
+    group: str | None = None
+    sample: int = SAMPLE
     seed: int = 0
 
 
@@ -65,12 +75,32 @@ def audit_paths(paths: Sequence[Path], options: AuditOptions) -> list[Audit]:
     tables = [path for path, kind in kinds.items() if kind == "traces"]
     if options.evaluation is not None and not tables:
         raise ConfigError("--evaluation is held against production's prompts: name a trace table too")
+    bundles = [path for path, kind in kinds.items() if kind == "bundle"]
+    for name, given in (("--prompts", options.prompts), ("--group", options.group)):
+        if given and not bundles:
+            raise ConfigError(f"{name} is for bundles: name the folder of one too")
     spec = None if options.spec is None else load_spec(options.spec)
     evaluation = None if options.evaluation is None else read_sample(options.evaluation)
     audits = [audit_configuration(path) for path, kind in kinds.items() if kind == "configuration"]
     prices = None if spec is None else own_prices(spec)
     told: dict[str, Any] = {"prices": prices, "evaluation": evaluation, "alpha": options.alpha, "seed": options.seed}
-    audits += [audit_traces(read_traces(path).rows, str(path), **told) for path in tables]
+    read = {path: read_traces(path) for path in tables}
+    audits += [audit_traces(table.rows, str(path), **told) for path, table in read.items()]
+    traces = next(iter(read.values()), None)
+    if bundles and len(read) > 1:
+        raise ConfigError("a bundle is held against one trace table; name one, or audit the others apart")
+    audits += [
+        audit_bundle(
+            path,
+            traces=traces,
+            spec=spec,
+            prompts=options.prompts,
+            group=options.group,
+            sample=options.sample,
+            seed=options.seed,
+        )
+        for path in bundles
+    ]
     return audits
 
 

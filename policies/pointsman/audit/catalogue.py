@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pointsman.audit.adversarial import ADVERSARIAL_CHECKS
 from pointsman.audit.audit_configuration import CONFIGURATION_CHECKS
 from pointsman.audit.audit_traces import TRACE_CHECKS
+from pointsman.audit.brittleness import BRITTLE
+from pointsman.audit.expected_routes import UNEXPECTED
+from pointsman.audit.outcome_checks import OUTCOME_CHECKS
 
 if TYPE_CHECKING:
     from pointsman.audit.check import Check
 
 __all__ = ["CHECKS", "as_markdown"]
 
-CHECKS: tuple[Check, ...] = (*CONFIGURATION_CHECKS, *TRACE_CHECKS)
+CHECKS: tuple[Check, ...] = (
+    *CONFIGURATION_CHECKS,
+    *TRACE_CHECKS,
+    BRITTLE,
+    *ADVERSARIAL_CHECKS,
+    UNEXPECTED,
+    *OUTCOME_CHECKS,
+)
 
 
 def as_markdown() -> str:

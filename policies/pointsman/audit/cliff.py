@@ -29,8 +29,8 @@ CLIFF = Check(
     "Beyond the cliff requests fail in rows, are retried, and fail again: the longest requests, which cost the most.",
     "Per model: binomial regression of failure on tokens; the largest score statistic of a kink (x - k)+ over all k "
     "against a straight line, and of a step against a line and a logarithm (so that a rise that levels off is none), p "
-    "by 9,999 parametric bootstraps each, the smaller doubled. The change-point is where a kink or a step fits best, "
-    "its interval from 999 bootstraps of that fit, widened by a bin.",
+    "by 4,999 parametric bootstraps each, the smaller doubled. The change-point is where a kink or a step fits best, "
+    "its interval from 499 bootstraps of that fit, widened by a bin.",
     "confirmed (Holm over all tests), and errors beyond it at least double and one point above those before it; high "
     "from 10 % on",
     "Send requests beyond the change-point to a model that carries them (rules.long_context, context_window), or cut "
@@ -41,8 +41,8 @@ CLIFF = Check(
 
 _MIN_ROWS = 200
 _MIN_FAILURES = 5
-_DRAWS = 9_999
-_INTERVAL_DRAWS = 999
+_DRAWS = 4_999
+_INTERVAL_DRAWS = 499
 _ALIKE = 3.84
 """Twice the difference of log-likelihoods, to first order, up to which two change-points explain as much."""
 _COARSE = np.concatenate([np.arange(0.04, 0.9, 0.04), np.arange(0.9, 0.995, 0.01), [1.0]])

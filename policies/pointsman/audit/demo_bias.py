@@ -21,9 +21,9 @@ __all__ = ["DEMO_BIAS", "Sample", "demo_suspicions"]
 
 Floats = NDArray[np.float64]
 
-_DRAWS = 1_999
-_TABLE_DRAWS = 9_999
-_MOST = 600
+_DRAWS = 999
+_TABLE_DRAWS = 4_999
+_MOST = 400
 _LEAST = 20
 _FEATURES = 2**14
 _APART, _TOLD_APART = 0.15, 0.65
@@ -110,14 +110,14 @@ def _wording(production: Sample, evaluation: Sample, generator: np.random.Genera
     parts = [_some(one.prompts, generator) for one in (evaluation, production)]
     n, m = map(len, parts)
     vectorizer = HashingVectorizer(
-        analyzer="char_wb", ngram_range=(2, 4), n_features=_FEATURES, norm=None, alternate_sign=False
+        analyzer="char_wb", ngram_range=(3, 3), n_features=_FEATURES, norm=None, alternate_sign=False
     )
     matrix = TfidfTransformer(sublinear_tf=True).fit_transform(vectorizer.transform([*parts[0], *parts[1]]))
     squares = np.maximum(2 - 2 * (matrix @ matrix.T).toarray(), 0.0)
     middle = float(np.median(squares[squares > 1e-9])) if (squares > 1e-9).any() else 1.0
     kernel = np.exp(-squares / middle)
     weights = np.concatenate([np.full(n, 1 / n), np.full(m, -1 / m)])
-    orders = np.array([generator.permutation(weights) for _ in range(_DRAWS)])
+    orders = generator.permuted(np.tile(weights, (_DRAWS, 1)), axis=1)
     discrepancy = float(weights @ kernel @ weights)
     by_chance = ((orders @ kernel) * orders).sum(axis=1)
     p = (1 + int((by_chance >= discrepancy - 1e-12).sum())) / (_DRAWS + 1)

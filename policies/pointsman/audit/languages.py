@@ -34,7 +34,10 @@ _WORDS = {
     "Portuguese": "o os uma para com não que como meu você por do da em é um ao mais qual posso seu",
     "Dutch": "de het een van en is dat niet met voor hoe ik kan mijn op zijn wat je naar ook",
 }
-_SETS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
+_OF_WORD: dict[str, tuple[str, ...]] = {}
+for _name, _words in _WORDS.items():
+    for _word in frozenset(_words.split()):
+        _OF_WORD[_word] = (*_OF_WORD.get(_word, ()), _name)
 _LETTERS = re.compile(r"[^\W\d_]+")
 _RANGES = {name: re.compile(f"[{span}]") for name, span in _SCRIPTS.items()}
 _READ = 600
@@ -43,13 +46,14 @@ _READ = 600
 def language(text: str) -> str:
     """Return the name of the language, of the script where several share it, or `UNTOLD`."""
     head = text[:_READ].lower()
-    letters = sum(map(len, _LETTERS.findall(head)))
-    for name, pattern in _RANGES.items():
-        if len(pattern.findall(head)) > 0.3 * max(letters, 1):
-            return name
     words = _LETTERS.findall(head)
-    hits = Counter({name: sum(word in known for word in words) for name, known in _SETS.items()})
-    (best, most), (_, second) = hits.most_common(2)
+    if not head.isascii():
+        letters = sum(map(len, words))
+        for name, pattern in _RANGES.items():
+            if len(pattern.findall(head)) > 0.3 * max(letters, 1):
+                return name
+    hits = Counter(name for word in words for name in _OF_WORD.get(word, ()))
+    (best, most), (_, second) = (*hits.most_common(2), (UNTOLD, 0), (UNTOLD, 0))[:2]
     return best if most > second and most >= max(1, 0.08 * len(words)) else UNTOLD
 
 

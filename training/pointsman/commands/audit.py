@@ -31,6 +31,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--evaluation", type=Path, help="prompts on which models are judged: do they look like production's?"
     )
+    parser.add_argument(
+        "--bundle", type=Path, action="append", default=[], help="folder of a bundle, as among the paths"
+    )
+    parser.add_argument(
+        "--prompts", type=Path, action="append", default=[], help="set of prompts with expected routes, for the bundle"
+    )
+    parser.add_argument("--group", metavar="COLUMN", help="column of the traces with groups of users, for the bundle")
+    parser.add_argument(
+        "--sample", type=int, default=100, help="prompts of the traces that are perturbed for the bundle (default 100)"
+    )
     parser.add_argument("--alpha", type=float, default=0.05, help="false alarms of all tests of traces (default 0.05)")
     parser.add_argument("--seed", type=int, default=0, help="of permutations and bootstraps (default 0)")
     parser.add_argument("--json", type=Path, help="write everything that was found and measured here")
@@ -47,8 +57,16 @@ def run(args: Namespace) -> int:
     if args.checks:
         sys.stdout.write(as_markdown() + "\n")
         return 0
-    options = AuditOptions(args.spec, args.evaluation, args.alpha, args.seed)
-    audit = together(audit_paths(args.paths, options))
+    options = AuditOptions(
+        spec=args.spec,
+        evaluation=args.evaluation,
+        alpha=args.alpha,
+        prompts=tuple(args.prompts),
+        group=args.group,
+        sample=args.sample,
+        seed=args.seed,
+    )
+    audit = together(audit_paths([*args.paths, *args.bundle], options))
     show_audit(audit)
     if args.json:
         args.json.write_text(json.dumps(audit.to_dict(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
