@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clean_logs import FAULTS, Case, clean_log, clean_week, plant
-from pages import rewrite
 from scipy.stats import binomtest
 
 from pointsman.audit.audit_traces import audit_traces
+from pointsman.benchmarks.pages import rewrite
 
 if TYPE_CHECKING:
     from collections.abc import Callable

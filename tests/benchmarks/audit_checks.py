@@ -5,9 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from pages import rewrite
-
 from pointsman.audit.catalogue import as_markdown
+from pointsman.benchmarks.pages import rewrite
 
 if __name__ == "__main__":
     rewrite(Path(sys.argv[1]), "checks", "pointsman audit --checks", as_markdown())
