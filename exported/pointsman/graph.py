@@ -1,4 +1,4 @@
-"""The whole classifier as one ONNX graph: transformer, mean pooling, unit length, all heads, temperatures inside."""
+"""The whole classifier as one ONNX graph: encoder, all heads, temperatures inside."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from pointsman.encoders import TransformerEncoder
+    from pointsman.encoders import Encoder
     from pointsman.heads import Heads
 
 __all__ = ["INPUTS", "OPSET", "OUTPUTS", "GraphInfo", "export_graph", "outputs_of"]
@@ -64,7 +64,7 @@ class GraphInfo:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
-def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> GraphInfo:
+def export_graph(encoder: Encoder, heads: Heads, path: Path) -> GraphInfo:
     """Write the classifier to `path` as one ONNX file and return what is needed to run it.
 
     The same encoder and heads give the same bytes. The probabilities are those of the training path
@@ -72,8 +72,8 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
 
     Parameters
     ----------
-    encoder : TransformerEncoder
-        A transformer pooled by mean, and nothing behind that but normalisation.
+    encoder : Encoder
+        A transformer pooled by mean, and nothing behind that but normalisation; or a static one.
     heads : Heads
         For the encoder's dimensions and v word pieces.
     path : Path
@@ -91,7 +91,6 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
         import torch
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "train") from error
-    _check_modules(encoder)
     d, k = heads.intent_weight.shape
     d -= 0 if heads.structure is None else len(heads.structure.mean)
     if d != encoder.dimensions:
@@ -103,7 +102,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
     outputs = outputs_of(heads)
     module = _module(encoder, heads).eval()
     # Two rows of several tokens, one padded: nothing about the example's shape may be baked into the graph.
-    ids = torch.full((2, 5), _pad_id(encoder), dtype=torch.int64)
+    ids = torch.full((2, 5), encoder.pad_id, dtype=torch.int64)
     mask = torch.tensor([[1, 1, 1, 1, 1], [1, 1, 1, 0, 0]], dtype=torch.int64)
     dynamic = {0: "batch", 1: "tokens"}
     with _quiet(), torch.no_grad():
@@ -129,7 +128,7 @@ def export_graph(encoder: TransformerEncoder, heads: Heads, path: Path) -> Graph
         dimensions=int(d),
         intents=int(k),
         candidates=int(heads.useful_weight.shape[1]),
-        pad_id=_pad_id(encoder),
+        pad_id=encoder.pad_id,
         opset=OPSET,
         ir_version=int(model.ir_version),
     )
@@ -141,47 +140,21 @@ def outputs_of(heads: Heads) -> tuple[str, ...]:
     return (*OUTPUTS, *(name for name, has in zip(OPTIONAL, there, strict=True) if has))
 
 
-def _check_modules(encoder: TransformerEncoder) -> None:
-    """Refuse an encoder whose embeddings are not the normalised mean of its transformer's token embeddings."""
-    modules = list(encoder.model)
-    kinds = [type(module).__name__ for module in modules]
-    if kinds[:2] != ["Transformer", "Pooling"] or set(kinds[2:]) - {"Normalize"}:
-        found = ", ".join(kinds)
-        raise PointsmanError(f"{encoder.name}: modules {found}; only Transformer, Pooling, Normalize can be exported")
-    pooling: Any = modules[1]
-    mode = getattr(pooling, "pooling_mode", None) or pooling.get_pooling_mode_str()
-    if mode not in ("mean", ("mean",), ["mean"]):
-        raise PointsmanError(f"{encoder.name}: pools by {mode!r}; only 'mean' can be exported")
-    prompt = encoder.model.prompts.get(encoder.model.default_prompt_name or "", "")
-    if prompt:
-        raise PointsmanError(f"{encoder.name}: puts {prompt!r} before every text; that cannot be exported")
-
-
-def _pad_id(encoder: TransformerEncoder) -> int:
-    pad = encoder.model.tokenizer.pad_token_id
-    return 0 if pad is None else int(pad)
-
-
-def _module(encoder: TransformerEncoder, heads: Heads) -> torch.nn.Module:
+def _module(encoder: Encoder, heads: Heads) -> torch.nn.Module:
     """Return encoder and heads as one torch module of (input_ids, attention_mask)."""
     import torch
 
     from pointsman.head_layers import HeadLayers
 
-    transformer: Any = encoder.model[0]
-
     class Classifier(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.transformer = transformer.auto_model
+            self.encoder = encoder.module()
             self.heads = HeadLayers(heads)
 
         def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-            weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
-            mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
             found: tuple[torch.Tensor, ...] = self.heads(
-                input_ids, attention_mask, torch.nn.functional.normalize(mean, dim=1)
+                input_ids, attention_mask, self.encoder(input_ids, attention_mask)
             )
             return found
 

@@ -38,6 +38,7 @@ class HeadLayers(torch.nn.Module):
         self.table = constant(heads.table)
         self.useful_weight, self.useful_bias = constant(heads.useful_weight), constant(heads.useful_bias)
         self.idf = constant(heads.idf[:, None])
+        self.lexical = bool(heads.idf.any())  # an encoder that reads the pieces itself needs no weights of theirs
         by_piece = [heads.intent_pieces, heads.useful_pieces]
         if heads.lengths is not None:
             by_piece.append(heads.lengths.pieces)
@@ -49,7 +50,7 @@ class HeadLayers(torch.nn.Module):
             self.risk = _Risk(heads.hallucination)
         if heads.scope is not None:
             self.scope = _Scope(heads.scope)
-        weighted = heads.idf[:, None] * np.concatenate(by_piece, axis=1)
+        weighted = heads.idf[:, None] * np.concatenate(by_piece, axis=1) if self.lexical else heads.idf[:, None][:, :0]
         if heads.structure is not None:  # last: the same gather and sum count, too
             weighted = np.concatenate([weighted, heads.structure.counted], axis=1)
             self.structure_mean = constant(heads.structure.mean)
@@ -62,12 +63,16 @@ class HeadLayers(torch.nn.Module):
         """Return the outputs."""
         heads, k, m = self.heads, self.k, self.m
         mask = attention_mask.unsqueeze(-1).to(embedding.dtype)
-        idf = torch.nn.functional.embedding(input_ids, self.idf) * mask
-        found = (torch.nn.functional.embedding(input_ids, self.pieces) * mask).sum(1)
+        if self.pieces.shape[1]:
+            found = (torch.nn.functional.embedding(input_ids, self.pieces) * mask).sum(1)
         if heads.structure is not None:
             columns = (_columns(found[:, -len(COUNTS) :]) - self.structure_mean) * self.structure_scale
             embedding = torch.cat([embedding, columns.clamp(-FARTHEST * WEIGHT, FARTHEST * WEIGHT)], dim=1)
-        found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
+        if self.lexical:
+            idf = torch.nn.functional.embedding(input_ids, self.idf) * mask
+            found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
+        else:
+            found = embedding.new_zeros(1, k + 3 * m)
         logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
         labels = torch.sigmoid(logits / heads.intent_temperature) if heads.several else None
         if labels is None:

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from pointsman.errors import MissingExtraError, PointsmanError
 from pointsman.text import Clip
 
 if TYPE_CHECKING:
+    import torch
     from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
@@ -32,13 +33,57 @@ Progress = Callable[[int, int], None]
 
 
 class Encoder(Protocol):
-    """Turns prompts into unit vectors and word pieces."""
+    """Turns prompts into unit vectors and word pieces, in training and in the graph."""
 
     name: str
+    clip: Clip
+
+    @property
+    def reads_pieces(self) -> bool:
+        """Whether an embedding tells single words by itself; else heads read a bag of word pieces beside it."""
+        ...
 
     @property
     def dimensions(self) -> int:
         """Length d of an embedding."""
+        ...
+
+    @property
+    def max_tokens(self) -> int:
+        """Tokens read of a prompt, special tokens included."""
+        ...
+
+    @property
+    def vocabulary(self) -> dict[str, int]:
+        """Ids of the v word pieces."""
+        ...
+
+    @property
+    def vocabulary_size(self) -> int:
+        """Number of word pieces, v."""
+        ...
+
+    @property
+    def special_ids(self) -> list[int]:
+        """Ids that carry no meaning: sentence marks, padding, unknown."""
+        ...
+
+    @property
+    def pad_id(self) -> int:
+        """Token that fills the shorter rows of a batch."""
+        ...
+
+    @property
+    def identity(self) -> str:
+        """Hex SHA-256 of weights and tokenizer."""
+        ...
+
+    def tokenizer_json(self) -> str:
+        """Return the tokenizer as the text of a ``tokenizer.json``."""
+        ...
+
+    def module(self) -> torch.nn.Module:
+        """Return a torch module: (n, tokens) ids and mask to (n, d) embeddings of unit length."""
         ...
 
     def encode(self, prompts: Sequence[str], progress: Progress | None = None) -> NDArray[np.float32]:
@@ -73,6 +118,8 @@ class TransformerEncoder:
     source: str | Path | None = None
     """As it was named; None for the packaged one, and for a model that was given loaded."""
 
+    reads_pieces = False
+
     def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
         self.source = source
         self.clip = clip or Clip()
@@ -81,6 +128,30 @@ class TransformerEncoder:
             raise PointsmanError(f"encoder {str(source)!r}: no such folder; a sentence-transformers model is needed")
         self.model = _load(_packaged_minilm() if source is None else str(source), offline=source is None)
         self.model.max_seq_length = min(MAX_TOKENS, self.model.max_seq_length or MAX_TOKENS)
+
+    @classmethod
+    def of(cls, model: SentenceTransformer, name: str, clip: Clip | None = None) -> TransformerEncoder:
+        """Return the encoder of a loaded sentence-transformers model."""
+        found = cls.__new__(cls)
+        found.clip, found.name, found.model = clip or Clip(), name, model
+        return found
+
+    @property
+    def pad_id(self) -> int:
+        """Token that fills the shorter rows of a batch."""
+        pad = self.model.tokenizer.pad_token_id
+        return 0 if pad is None else int(pad)
+
+    def module(self) -> torch.nn.Module:
+        """Return the encoder as a torch module: (n, tokens) ids and mask to (n, d) embeddings of unit length.
+
+        Raises
+        ------
+        PointsmanError
+            Where the model is not a transformer, pooled by mean, with nothing behind that but normalisation.
+        """
+        _check_modules(self.name, self.model)
+        return _pooled(self.model[0])
 
     @property
     def dimensions(self) -> int:
@@ -157,13 +228,13 @@ class TransformerEncoder:
 
 
 def cached_encode(
-    encoder: TransformerEncoder, prompts: Sequence[str], folder: Path | None, progress: Progress | None = None
+    encoder: Encoder, prompts: Sequence[str], folder: Path | None, progress: Progress | None = None
 ) -> NDArray[np.float32]:
     """Return the embeddings of prompts, (n, d) float32, from `folder` where this very set was encoded before.
 
     Parameters
     ----------
-    encoder : TransformerEncoder
+    encoder : Encoder
         Computes what is missing.
     prompts : sequence of str
     folder : Path or None
@@ -238,3 +309,37 @@ def _load(source: str, offline: bool) -> SentenceTransformer:
         except Exception as error:  # a damaged model fails in its own library's way
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise PointsmanError(f"encoder {source!r}: not a loadable sentence-transformers model: {reason}") from error
+
+
+def _check_modules(name: str, model: SentenceTransformer) -> None:
+    """Refuse a model whose embeddings are not the normalised mean of its transformer's token embeddings."""
+    modules = list(model)
+    kinds = [type(module).__name__ for module in modules]
+    if kinds[:2] != ["Transformer", "Pooling"] or set(kinds[2:]) - {"Normalize"}:
+        found = ", ".join(kinds)
+        raise PointsmanError(f"{name}: modules {found}; only Transformer, Pooling, Normalize can be exported")
+    pooling: Any = modules[1]
+    mode = getattr(pooling, "pooling_mode", None) or pooling.get_pooling_mode_str()
+    if mode not in ("mean", ("mean",), ["mean"]):
+        raise PointsmanError(f"{name}: pools by {mode!r}; only 'mean' can be exported")
+    prompt = model.prompts.get(model.default_prompt_name or "", "")
+    if prompt:
+        raise PointsmanError(f"{name}: puts {prompt!r} before every text; that cannot be exported")
+
+
+def _pooled(transformer: Any) -> torch.nn.Module:
+    """Return transformer, mean pooling and unit length as one module."""
+    import torch
+
+    class Pooled(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.transformer = transformer.auto_model
+
+        def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+            tokens = self.transformer(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+            weight = attention_mask.unsqueeze(-1).to(tokens.dtype)
+            mean = (tokens * weight).sum(1) / weight.sum(1).clamp(min=1e-9)
+            return torch.nn.functional.normalize(mean, dim=1)
+
+    return Pooled()

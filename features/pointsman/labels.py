@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -66,6 +66,10 @@ class IntentLabels:
     def taught(self) -> NDArray[Any]:
         """What the heads learn from: `codes`, or where requests may have several intents the shares of each, (n, k)."""
         return self.codes if self.members is None else _shares(self.members)
+
+    def take(self, at: Any) -> IntentLabels:
+        """Return the labels of the requests at an index or mask."""
+        return replace(self, codes=self.codes[at], members=None if self.members is None else self.members[at])
 
     def member(self, intents: NDArray[np.object_]) -> NDArray[np.bool_]:
         """Return which intents other requests have, (n, k); none where they are unlabelled."""

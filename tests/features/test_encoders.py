@@ -13,8 +13,10 @@ from pointsman.errors import PointsmanError
 from pointsman.text import Clip
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
 PROMPTS = ["fix this code", "what is the sum", "", "深 🚉 \ud800", "hello " * 500, "fix this code"]
 
@@ -24,9 +26,9 @@ class Counting(TransformerEncoder):
 
     calls = 0
 
-    def encode(self, *args: object, **kwargs: object) -> object:  # type: ignore[override]
+    def encode(self, prompts: Sequence[str], progress: Callable[[int, int], None] | None = None) -> NDArray[np.float32]:
         self.calls += 1
-        return super().encode(*args, **kwargs)  # type: ignore[arg-type]
+        return super().encode(prompts, progress)
 
 
 @pytest.fixture(scope="module")

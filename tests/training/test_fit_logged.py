@@ -61,7 +61,13 @@ def logged(share_full: float = 0.0, seed: int = 0, *, rare: float = 0.33, reques
 def fitted(tiny_encoder: TransformerEncoder, tmp_path_factory: pytest.TempPathFactory) -> FitResult:
     """Return a fit on logs alone."""
     out = tmp_path_factory.mktemp("logged") / "bundle"
-    return fit(validate_traces(logged()), spec_of(p95_latency_ms=600), out, tiny_encoder, FitOptions(trials=2))
+    return fit(
+        validate_traces(logged()),
+        spec_of(p95_latency_ms=600),
+        out,
+        tiny_encoder,
+        FitOptions(trials=2, kind="transformer"),
+    )
 
 
 def test_a_fit_on_logs_alone_says_what_it_is(fitted: FitResult) -> None:
@@ -110,7 +116,7 @@ def test_a_bundle_from_logs_is_replayed_in_full(fitted: FitResult) -> None:
 def test_replayed_requests_and_logged_ones_mix(tiny_encoder: TransformerEncoder, tmp_path: Path) -> None:
     traces = logged(share_full=0.3, requests=400).assign(propensity=np.nan)
     spec = spec_of("as_logged", hallucination_rate=0.9)
-    found = fit(validate_traces(traces), spec, tmp_path / "b", tiny_encoder, FitOptions(trials=1))
+    found = fit(validate_traces(traces), spec, tmp_path / "b", tiny_encoder, FitOptions(trials=1, kind="transformer"))
     off_policy = found.report["off_policy"]
     assert off_policy["source"] == "estimated"
     assert 0 < off_policy["support"][0]["complete"] < found.report["requests"]
@@ -121,7 +127,11 @@ def test_what_production_never_explored_cannot_be_told(tiny_encoder: Transformer
     """Neither certificate nor report claims anything, and the plan says what would help."""
     spec = spec_of("small-precise")
     found = fit(
-        validate_traces(logged(rare=0.02, requests=400)), spec, tmp_path / "b", tiny_encoder, FitOptions(trials=1)
+        validate_traces(logged(rare=0.02, requests=400)),
+        spec,
+        tmp_path / "b",
+        tiny_encoder,
+        FitOptions(trials=1, kind="transformer"),
     )
     assert not found.holds
     assert found.certificate is not None
@@ -159,7 +169,7 @@ def test_where_everything_is_known_nothing_is_estimated(
     rows = rows[rows["model"] != "vision-scout"].reset_index(drop=True)
     policies = []
     for number, traces in enumerate((rows, rows.assign(propensity=np.where(rows["chosen"], 0.5, np.nan)))):
-        options = FitOptions(trials=1)
+        options = FitOptions(trials=1, kind="transformer")
         found = fit(validate_traces(traces), spec_of(), tmp_path / f"b{number}", tiny_encoder, options)
         assert found.report["off_policy"] is None
         policies.append((found.bundle / "policy.json").read_bytes())

@@ -76,7 +76,9 @@ def test_neither_bundle_nor_store_holds_a_text_of_the_traces(
 ) -> None:
     tracker = Tracker(f"sqlite:///{tmp_path / 'mlflow.db'}", "privacy")
     table = validate_traces(traces)
-    tracked_fit(table, parse_spec(SPEC), tmp_path / "bundle", tiny_encoder, FitOptions(trials=2), tracker)
+    tracked_fit(
+        table, parse_spec(SPEC), tmp_path / "bundle", tiny_encoder, FitOptions(trials=2, kind="transformer"), tracker
+    )
     names = {file.name for file in tmp_path.rglob("*")}
     assert {"mlflow.db", "conformance.jsonl", "MODEL_CARD.md", "model.onnx", "report.json", "policy.json"} <= names
     assert leaks(tmp_path, traces["prompt"]) == []

@@ -17,7 +17,8 @@ from pointsman.classifier import Features, read
 from pointsman.conformance import conformance_vectors
 from pointsman.cross_fitting import CrossFit, Extra, cross_fit
 from pointsman.draft import draft_policy
-from pointsman.encoders import TransformerEncoder, cached_encode
+from pointsman.encoders import cached_encode
+from pointsman.encoding import prepare
 from pointsman.errors import TraceError
 from pointsman.estimated import from_logs, usable
 from pointsman.evaluation import evaluate
@@ -40,6 +41,7 @@ from pointsman.weighting import logged_weights
 
 if TYPE_CHECKING:
     from pointsman.certificate import Certificate
+    from pointsman.encoders import Encoder, TransformerEncoder
     from pointsman.front import Front
     from pointsman.policy import Policy
     from pointsman.search import SearchResult
@@ -59,10 +61,16 @@ class FitOptions(TuneOptions):
     Attributes
     ----------
     cache : Path or None
-        Folder where embeddings are kept between fits.
+        Folder where embeddings and checkpoints are kept between fits.
+    kind : str
+        Of the encoder: static or transformer; see `pointsman.encoding`.
+    fine_tune : str
+        auto, never or always.
     """
 
     cache: Path | None = None
+    kind: str = "static"
+    fine_tune: str = "auto"
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +141,7 @@ def fit(
     out : Path
         Folder of the bundle; an older bundle there is replaced once the new one is complete.
     encoder : TransformerEncoder
+        Used itself, fine-tuned, or as the teacher of a static one: `FitOptions` says which.
     options : FitOptions, optional
     run_id : str, optional
         Of the tracking run; kept in the manifest.
@@ -162,8 +171,11 @@ def fit(
     if spec.baseline == AS_LOGGED:
         baseline_columns(learn, AS_LOGGED)  # says at once where a request has no chosen row
     families = tuple(tuple(map(models.index, members)) for members in spec.families.values())
-    crossed = _train(learn, calibrate, labels, encoder, options, say, families, logs=logs)
-    draft = draft_policy(learn, labels, crossed, spec, encoder.clip)
+    prepared = prepare(encoder, learn, labels, options.kind, options.fine_tune, options.seed, options.cache, say)
+    reader = prepared.encoder
+    learn, labels = learn.take(prepared.unseen), labels.take(prepared.unseen)
+    crossed = _train(learn, calibrate, labels, reader, options, say, families, logs=logs)
+    draft = draft_policy(learn, labels, crossed, spec, reader.clip)
     tuned = tune(learn, labels, crossed, draft, spec, options, say, logs=logs)
     data = _data_facts(traces, outcomes, slices, certify)
     seen = request_hashes(outcomes.take(np.concatenate([slices.learn, slices.calibrate])))
@@ -172,15 +184,16 @@ def fit(
         "run_id": run_id,
         "seed": options.seed,
         "trials": options.trials,
-        "encoder": encoder.name,
+        "encoder": reader.name,
+        "encoder_how": prepared.how,
         "libraries": _libraries(),
     }
     say("export", 0, 2)
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "model.onnx"
-        info = export_graph(encoder, crossed.heads, graph)
-        tokenizer = encoder.tokenizer_json()
-        by_training = partial(read, encoder, crossed.heads)
+        info = export_graph(reader, crossed.heads, graph)
+        tokenizer = reader.tokenizer_json()
+        by_training = partial(read, reader, crossed.heads)
         parts: dict[str, Any] = {
             "graph": graph,
             "tokenizer_json": tokenizer,
@@ -231,7 +244,7 @@ def _train(
     learn: Outcomes,
     calibrate: Outcomes,
     labels: IntentLabels,
-    encoder: TransformerEncoder,
+    encoder: Encoder,
     options: FitOptions,
     say: Progress,
     families: tuple[tuple[int, ...], ...] = (),
@@ -240,9 +253,12 @@ def _train(
 ) -> CrossFit:
     prompts, first = [*learn.prompt, *calibrate.prompt], len(learn)
     say("encode", 0, len(prompts))
-    embeddings = cached_encode(encoder, prompts, options.cache, lambda done, total: say("encode", done, total))
+    cache = None if encoder.reads_pieces else options.cache  # look-ups are quicker than files
+    embeddings = cached_encode(encoder, prompts, cache, lambda done, total: say("encode", done, total))
     ids = encoder.token_ids(prompts)
     lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)
+    if encoder.reads_pieces:
+        lexicon = Lexicon(np.zeros_like(lexicon.idf))
     structure = Structure.fit(ids[:first], encoder.vocabulary, encoder.special_ids)
     features = Features.of(embeddings, ids, lexicon, structure)
     weights = logged_weights(learn, embeddings[:first]) if logs else None

@@ -5,7 +5,12 @@ from __future__ import annotations
 from argparse import RawDescriptionHelpFormatter
 from typing import TYPE_CHECKING
 
-from pointsman.commands import benchmark_latency, benchmark_new_candidate, benchmark_outcomes
+from pointsman.commands import (
+    benchmark_accuracy,
+    benchmark_latency,
+    benchmark_new_candidate,
+    benchmark_outcomes,
+)
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -14,7 +19,7 @@ NAME = "benchmark"
 HELP = "Measure on data of your own what pointsman says of itself, beside its rivals in the same run."
 EXAMPLE = benchmark_outcomes.EXAMPLE
 
-BENCHMARKS = (benchmark_latency, benchmark_outcomes, benchmark_new_candidate)
+BENCHMARKS = (benchmark_latency, benchmark_accuracy, benchmark_outcomes, benchmark_new_candidate)
 """One module a benchmark, in the form of a command."""
 
 

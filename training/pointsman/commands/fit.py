@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
 
+    from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitResult
 
 NAME = "fit"
@@ -29,11 +30,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--trials", type=positive, default=200, help="Optuna trials (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="same traces, spec and seed: same bundle (default 0)")
-    parser.add_argument(
-        "--encoder",
-        default="transformer",
-        help="transformer (the packaged MiniLM, default), or the path or hub name of a sentence-transformers model",
-    )
+    add_encoder_arguments(parser)
     parser.add_argument(
         "--sampler",
         choices=("auto", "tpe", "gp", "nsga2"),
@@ -75,6 +72,37 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
 
 
+def add_encoder_arguments(parser: ArgumentParser) -> None:
+    """Declare what says which encoder reads the prompts."""
+    parser.add_argument(
+        "--encoder",
+        default="static",
+        help="static (default: look-ups distilled from the model, microseconds a prompt), transformer (the model "
+        "itself, milliseconds), or the path or hub name of a sentence-transformers model, used as a transformer",
+    )
+    parser.add_argument(
+        "--model",
+        metavar="PATH_OR_NAME",
+        help="sentence-transformers model to use or distil (default: the packaged all-MiniLM-L6-v2)",
+    )
+    parser.add_argument(
+        "--fine-tune",
+        choices=("auto", "never", "always"),
+        default="auto",
+        help="teach the model your labels first; auto: from 20,000 requests to learn from on (default %(default)s)",
+    )
+
+
+def encoder_of(args: Namespace) -> tuple[str, TransformerEncoder]:
+    """Return the kind of encoder that the options ask for, and the model that it is made of."""
+    from pointsman.encoders import TransformerEncoder
+    from pointsman.encoding import KINDS
+
+    if args.encoder in KINDS:
+        return args.encoder, TransformerEncoder(args.model)
+    return "transformer", TransformerEncoder(args.encoder)
+
+
 def positive(text: str) -> int:
     """Parse a whole number of at least 1."""
     number = int(text)
@@ -88,7 +116,6 @@ def run(args: Namespace) -> int:
     from pointsman.bundle import load_bundle
     from pointsman.changelog import changelog_of
     from pointsman.console import Phases, show_report
-    from pointsman.encoders import TransformerEncoder
     from pointsman.errors import PointsmanError
     from pointsman.fit import FitOptions
     from pointsman.replaced import note_changes, previous_bundle
@@ -110,7 +137,7 @@ def run(args: Namespace) -> int:
         for reason, count in traces.reasons.items():
             sys.stderr.write(f"  {count:,} × {reason}\n")
     previous = previous_bundle(args.previous, args.out)
-    encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
+    kind, encoder = encoder_of(args)
     options = FitOptions(
         trials=args.trials,
         seed=args.seed,
@@ -119,6 +146,8 @@ def run(args: Namespace) -> int:
         problem=None if args.storage is None else args.out.parent / f"{args.out.name}.problem.npz",
         pick=args.pick,
         cache=args.cache.expanduser(),
+        kind=kind,
+        fine_tune=args.fine_tune,
     )
     if args.register and args.no_tracking:
         raise PointsmanError("--register keeps the bundle in MLflow's registry: it does not go with --no-tracking")
