@@ -133,7 +133,7 @@ class TransformerEncoder:
     def of(cls, model: SentenceTransformer, name: str, clip: Clip | None = None) -> TransformerEncoder:
         """Return the encoder of a loaded sentence-transformers model."""
         found = cls.__new__(cls)
-        found.clip, found.name, found.model = clip or Clip(), name, model
+        found.source, found.clip, found.name, found.model = None, clip or Clip(), name, model
         return found
 
     @property

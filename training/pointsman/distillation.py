@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["THOROUGH", "Distillation", "IntentHead", "distil"]
 
 
+SHORT = 4
+"""Texts of no more pieces than this lose none while the student learns."""
+
+
 @dataclass(frozen=True)
 class Distillation:
     """How to distil.
@@ -145,6 +149,28 @@ def _new_texts(
     return augmented(teacher.clip.many(prompts), count, settings.seed, near)
 
 
+@dataclass(frozen=True, eq=False)
+class _Texts:
+    """Piece ids of n texts, one after the other; a text holds at least one."""
+
+    flat: NDArray[np.int64]
+    starts: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, ids: Sequence[Sequence[int]]) -> _Texts:
+        lengths = np.array([max(len(row), 1) for row in ids], dtype=np.int64)
+        flat = np.concatenate([np.array(row or [0], dtype=np.int64) for row in ids])
+        return cls(flat, np.cumsum(lengths) - lengths, lengths)
+
+    def pieces(self, at: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+        """Return the ids of the texts at `at`, and which of them each belongs to."""
+        size = self.lengths[at]
+        row = np.repeat(np.arange(len(at)), size)
+        within = np.arange(len(row)) - np.repeat(np.cumsum(size) - size, size)
+        return self.flat[self.starts[at][row] + within], row
+
+
 class _Student(torch.nn.Module):
     """Tables, hidden layer, and what they are taught by."""
 
@@ -173,8 +199,8 @@ class _Student(torch.nn.Module):
         """Learn what the teacher said of n texts."""
         settings = self.settings
         generator = np.random.default_rng(settings.seed)
-        rows = [np.asarray(row, dtype=np.int64) for row in ids]
-        steps = min(settings.steps, -(-settings.epochs * len(rows) // settings.batch))
+        texts = _Texts.of(ids)
+        steps = min(settings.steps, -(-settings.epochs * len(ids) // settings.batch))
         tables = [self.pieces.weight, self.pairs.weight]
         rest = [one for name, one in self.named_parameters() if name not in {"pieces.weight", "pairs.weight"}]
         slow = torch.optim.AdamW(rest, lr=settings.rate, weight_decay=0.01)
@@ -189,9 +215,9 @@ class _Student(torch.nn.Module):
                     group["lr"] = rate * share
                 optimizer.zero_grad()
             if len(order) < settings.batch:
-                order = np.concatenate([order, generator.permutation(len(rows))])
+                order = np.concatenate([order, generator.permutation(len(ids))])
             at, order = order[: settings.batch], order[settings.batch :]
-            hidden = self(*self._bags([rows[index] for index in at.tolist()], generator))
+            hidden = self(*self._bags(texts, at, generator))
             where = torch.from_numpy(at)
             loss = (1 - functional.cosine_similarity(self.embedding(hidden), wanted[where])).mean()
             if self.intent is not None and wanted_logits is not None:
@@ -206,23 +232,20 @@ class _Student(torch.nn.Module):
                 progress(step + 1, steps)
 
     def _bags(
-        self, rows: Sequence[NDArray[np.int64]], generator: np.random.Generator
+        self, texts: _Texts, at: NDArray[np.intp], generator: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Return flat ids and pairs with their offsets, some pieces left out at random."""
-        pieces, pairs = [], []
-        for row in rows:
-            kept = row[generator.random(len(row)) >= self.settings.drop] if len(row) > 4 else row
-            kept = kept if len(kept) else row
-            pieces.append(kept)
-            pairs.append(pair_buckets(kept, self.settings.buckets))
-        starts = [np.cumsum([0, *map(len, bags[:-1])]) for bags in (pieces, pairs)]
-        flat = [np.concatenate(bags) for bags in (pieces, pairs)]
-        return (
-            torch.from_numpy(flat[0]),
-            torch.from_numpy(starts[0]),
-            torch.from_numpy(flat[1]),
-            torch.from_numpy(starts[1]),
-        )
+        """Return flat ids and pairs with their offsets, some pieces of all but the shortest texts left out."""
+        ids, row = texts.pieces(at)
+        size = texts.lengths[at]
+        kept = (generator.random(len(ids)) >= self.settings.drop) | (size[row] <= SHORT)
+        kept |= (np.bincount(row[kept], minlength=len(at)) == 0)[row]
+        ids, row = ids[kept], row[kept]
+        beside = row[:-1] == row[1:]
+        pairs = pair_buckets(ids, self.settings.buckets)[beside]
+        counts = np.bincount(row, minlength=len(at))
+        starts = [np.concatenate([[0], np.cumsum(one)[:-1]]) for one in (counts, np.maximum(counts - 1, 0))]
+        found = [torch.from_numpy(one) for one in (ids, starts[0], pairs, starts[1])]
+        return found[0], found[1], found[2], found[3]
 
     def forward(
         self, ids: torch.Tensor, starts: torch.Tensor, pairs: torch.Tensor, pair_starts: torch.Tensor

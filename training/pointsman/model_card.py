@@ -39,8 +39,8 @@ def model_card(
 
 ## What it is
 A routing bundle for {len(policy.candidates)} candidates: {", ".join(policy.models)}. Encoder:
-{provenance["encoder"]}. It reads a prompt, its modality and the number of context tokens, and names a model, fallbacks
-and a timeout.
+{provenance.get("encoder_how", provenance["encoder"])}.
+It reads a prompt, its modality and the number of context tokens, and names a model, fallbacks and a timeout.
 The kill-switch sends everything to {policy.safe_model}.
 
 ## Thresholds

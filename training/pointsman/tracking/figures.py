@@ -69,7 +69,7 @@ def fit_params(spec: RoutingSpec, recipe: Recipe) -> dict[str, str]:
     constraints = {name: _limit(value) for name, value in said["constraints"].items()}
     options = recipe.options
     values = {
-        "encoder": recipe.encoder["name"],
+        "encoder": f"{options['kind']}, of {recipe.encoder['name']}",
         **{name: options[name] for name in _PLAIN if options.get(name) is not None},
         **{f"option/{name}": value for name, value in options.items() if name not in _PLAIN and value is not None},
         "baseline": spec.baseline,

@@ -129,7 +129,7 @@ TRIAL_METRICS: tuple[Name, ...] = (
 TRIAL_PARAMS: tuple[Name, ...] = (Name("*", "", "the trial's thresholds, as the search calls them"),)
 
 PARAMS: tuple[Name, ...] = (
-    Name("encoder", "", "what embeds prompts"),
+    Name("encoder", "", "what embeds prompts: its kind, and the model that it is made of"),
     Name("trials|seed|sampler|pick|storage", "", "how it was searched: options of `pointsman fit`"),
     Name("option/*", "", "every other option of the fit"),
     Name("baseline|safe_model|candidates", "", "of the spec"),
