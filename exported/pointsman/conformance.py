@@ -171,7 +171,7 @@ def check_conformance(bundle: str | Path | Router) -> list[str]:
         ids = router.token_ids(prompts)
         reading = router.read(prompts)
         read_keys = [key for key, values in vars(reading).items() if values is not None]
-        decisions = router.route_batch(
+        decisions = router.alone(  # a limit of concurrency must not speak here
             prompts,
             modality=[vector["modality"] for vector in vectors],
             context_tokens=[vector["context_tokens"] for vector in vectors],

@@ -227,6 +227,19 @@ class Router:
                 self.log.decision(decision, prompt, user_id)
         return decisions
 
+    def alone(
+        self,
+        texts: Sequence[Prompt],
+        *,
+        modality: str | Sequence[str] = "text",
+        context_tokens: int | Sequence[int] = 0,
+    ) -> list[Decision]:
+        """Return what the bundle itself says of each request: without guards, exploration, kill-switch, log or trace."""
+        prompts = checked_prompts(texts)
+        facts = checked_facts(prompts, modality, context_tokens)
+        ids = [f"alone-{number}" for number in range(len(prompts))]
+        return self._rollout.live.decide_alone(prompts, facts, each_of(context_tokens, len(prompts)), ids)
+
     def read(self, texts: Sequence[Prompt], progress: Progress | None = None) -> Reading:
         """Return what the graph reads in n prompts, float32; `progress` gets (done, total)."""
         return self._rollout.live.session.read(checked_prompts(texts), progress)

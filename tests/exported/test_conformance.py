@@ -159,3 +159,23 @@ def test_what_hangs_by_a_hair_is_left_out(
     vectors = conformance_vectors(partial(read, tiny_encoder, equal), tossed, tokenizer)
     assert {vector["modality"] for vector in vectors} <= {"audio"}, "where one model alone is eligible it stays"
     assert len(conformance_vectors(partial(read, tiny_encoder, tiny_heads), tiny_policy, tokenizer)) > 40
+
+
+def test_a_limit_of_concurrency_does_not_speak_in_a_check(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = load_bundle(tiny_bundle)
+    narrow = tuple(replace(one, concurrency=1) for one in bundle.policy.candidates)
+    path = write_bundle(
+        tmp_path / "narrow",
+        graph=bundle.read("model.onnx"),
+        tokenizer_json=bundle.read("tokenizer.json").decode(),
+        policy=replace(bundle.policy, candidates=narrow),
+        conformance=vectors_of(tiny_bundle),
+        model_card="",
+        model_io=bundle.io,
+        provenance={},
+        seen=[],
+    )
+    assert check_conformance(path) == []
+    vectors = vectors_of(path)
+    routed = Router.load(path).route_batch([vector["prompt"] for vector in vectors])
+    assert any(decision.barred for decision in routed), "the limit does speak where requests are routed"
