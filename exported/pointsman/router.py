@@ -234,7 +234,7 @@ class Router:
         modality: str | Sequence[str] = "text",
         context_tokens: int | Sequence[int] = 0,
     ) -> list[Decision]:
-        """Return what the bundle itself says of each request: without guards, exploration, kill-switch, log or trace."""
+        """Return what the bundle itself says of each request: no guards, no exploration, no kill-switch, no log."""
         prompts = checked_prompts(texts)
         facts = checked_facts(prompts, modality, context_tokens)
         ids = [f"alone-{number}" for number in range(len(prompts))]
