@@ -48,16 +48,15 @@ def sort_runs(runs: Sequence[FitRun], by: str) -> list[FitRun]:
 
 def run_cells(runs: Sequence[FitRun], aliases: Mapping[str, Sequence[str]]) -> list[list[str]]:
     """Return one row a run; the first row is the head. `aliases` says by run id what its bundle is in the registry."""
-    head = ["run", "name", "when, UTC", "encoder", "traces", "days", "verdict", "useful", "USD per useful", "P95, ms"]
+    head = ["run", "when, UTC", "encoder", "traces", "days", "verdict", "useful", "USD per useful", "P95, ms"]
     rows = [[*head, "certified", "fit, s"]]
     for one in runs:
-        names = f"{one.name} ({', '.join(aliases[one.run_id])})" if one.run_id in aliases else one.name
+        names = f" ({', '.join(aliases[one.run_id])})" if one.run_id in aliases else ""
         found = one.metrics
         rows.append(
             [
-                one.short,
-                names,
-                f"{one.began:%Y-%m-%d %H:%M}",
+                f"{one.short} {_cut(one.name, 32)}{names}",
+                f"{one.began:%m-%d %H:%M}",
                 one.params.get("encoder", UNKNOWN),
                 one.traces or UNKNOWN,
                 one.span or UNKNOWN,
@@ -74,7 +73,7 @@ def verdict(run: FitRun) -> str:
     """Return in a few words what became of a fit."""
     if run.status != "FINISHED":
         return run.status.lower()
-    holds = {"True": "holds", "False": "does not hold"}.get(run.tags.get("holds", ""), "")
+    holds = {"True": "holds", "False": "fails"}.get(run.tags.get("holds", ""), "")
     return ", ".join(word for word in (holds, run.tags.get("standing", "")) if word) or UNKNOWN
 
 
@@ -157,6 +156,6 @@ def _figure(name: str, value: float | None, *, sign: bool = False) -> str:
     return f"{value:{plus},.4g}"
 
 
-def _cut(value: Any) -> str:
+def _cut(value: Any, most: int = 40) -> str:
     text = UNKNOWN if value is None else str(value)
-    return text if len(text) <= 40 else f"{text[:39]}…"
+    return text if len(text) <= most else f"{text[: most - 1]}…"

@@ -63,11 +63,9 @@ class FitRun:
 
     @property
     def span(self) -> str:
-        """Days from which its traces are."""
-        first, last = (self.tags.get(f"data/{end}", "")[:10] for end in ("first", "last"))
-        if not first:
-            return ""
-        return first if first == last else f"{first} … {last[5:] if last[:4] == first[:4] else last}"
+        """Days from which its traces are, without the year; empty where it is not told."""
+        first, last = (self.tags.get(f"data/{end}", "")[5:10] for end in ("first", "last"))
+        return first if first == last else f"{first}…{last}"
 
     def to_dict(self) -> dict[str, Any]:
         """Return the run as plain JSON values, MLflow's own tags left out."""
