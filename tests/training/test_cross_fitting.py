@@ -79,12 +79,26 @@ def test_several_intents_each_have_a_probability() -> None:
     crossed = fit(world, members / members.sum(axis=1, keepdims=True))
     read = crossed.heads(world.rows, world.features.pieces)
     assert read.intent_labels is not None
-    assert crossed.heads.scope is None
+    assert crossed.heads.scope is not None
+    assert crossed.reading.intent_labels is not None
     for column in range(K):
         assert roc_auc_score(members[:, column] > 0, read.intent_labels[:, column]) > 0.9
     np.testing.assert_allclose(read.intent_probs.sum(axis=1), 1, rtol=1e-5)
     two = (members.sum(axis=1) > 1) & (read.intent_labels > 0.5).all(axis=1)
     assert (read.intent_probs[two] < 0.7).all()
+
+
+def test_the_search_sees_out_of_scope_as_the_router_will() -> None:
+    """Out of fold about as many requests are above a threshold as stated, and the strange ones far more often."""
+    world = World(n=900)
+    strange = np.arange(900) % 15 == 0
+    world.rows[strange] = np.eye(D, dtype=np.float32)[7]
+    world.intent[strange] = -1
+    crossed = fit(world, extras=(Extra(outside=strange), Extra()))
+    levels = crossed.reading.out_of_scope
+    assert levels is not None
+    assert (levels[~strange] > 0.9).mean() == pytest.approx(0.1, abs=0.06)
+    assert (levels[strange] > 0.9).mean() > 0.9
 
 
 def test_wrong_labels_are_not_learned() -> None:

@@ -19,7 +19,7 @@ from pointsman.heads import pooled
 from pointsman.label_noise import mislabelled
 from pointsman.length_head import cross_fit_lengths
 from pointsman.risk_head import fit_risk
-from pointsman.scope import ScopeChoice, fit_scope
+from pointsman.scope import ScopeChoice, fit_scope, out_of_fold_levels
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -216,6 +216,7 @@ def cross_fit(
     heads = calibrated(heads, *calibrate)
     intent_probs, useful_probs = np.empty((len(useful), n_intents)), np.empty(useful.shape)
     intent_useful = np.empty(useful.shape)
+    intent_labels = np.empty((len(useful), n_intents)) if intent.ndim == 2 else None
     temperatures = {name: getattr(heads, name) for name in ("intent_temperature", "useful_temperature")}
     of_folds = {fold: replace(out_of_fold, **temperatures) for fold, out_of_fold in fitted[best].items()}
     for fold, out_of_fold in of_folds.items():
@@ -223,6 +224,8 @@ def cross_fit(
         part_of = features.take(at)
         reading = out_of_fold(part_of.embeddings, part_of.pieces)
         intent_probs[at], useful_probs[at] = reading.intent_probs, reading.useful_probs
+        if intent_labels is not None and reading.intent_labels is not None:
+            intent_labels[at] = reading.intent_labels
         intent_useful[at] = intent_probs[at] @ out_of_fold.table
     expected_tokens = None
     if output_tokens is not None:
@@ -230,20 +233,22 @@ def cross_fit(
         if found is not None:
             lengths, expected_tokens = found
             heads = replace(heads, lengths=lengths)
-    scope = None
-    if intent.ndim == 1:
-        strange, in_scope = _no(extras[0].outside, n_learn), ~_no(extras[1].outside, len(calibrate[2]))
-        scope = fit_scope(
-            heads,
-            features,
-            intent,
-            strange,
-            folds,
-            calibrate[0].take(in_scope),
-            lambda part, codes: RequestClassifier(n_intents).fit_intent(lexicon, part, codes, np.ones((len(codes), 1))),
-            of_folds,
-            seed,
-        )
+    main = intent if intent.ndim == 1 else np.where(labelled(intent), intent.argmax(axis=1), -1)
+    strange, in_scope = _no(extras[0].outside, n_learn), ~_no(extras[1].outside, len(calibrate[2]))
+    scope = fit_scope(
+        heads,
+        features,
+        main,
+        strange,
+        folds,
+        calibrate[0].take(in_scope),
+        lambda part, codes: RequestClassifier(n_intents).fit_intent(lexicon, part, codes, np.ones((len(codes), 1))),
+        of_folds,
+        seed,
+    )
+    levels = None
+    if scope is not None:
+        levels = out_of_fold_levels(scope[0], scope[1].score, of_folds, features, main, strange, folds)
     risk = None
     if extra.hallucinated is not None:
         risk = fit_risk(
@@ -252,7 +257,7 @@ def cross_fit(
     heads = replace(heads, structure=structure, scope=None if scope is None else scope[0], hallucination=risk)
     if progress is not None:
         progress(len(names) + 1, len(names) + 1)
-    reading = Reading(intent_probs, useful_probs, expected_tokens)
+    reading = Reading(intent_probs, useful_probs, expected_tokens, levels, intent_labels=intent_labels)
     choice = None if scope is None else scope[1]
     borrowers = tuple(map(int, poorly_known(useful)[0]))
     chosen = (best, areas, errors, folds, level, level_loss)

@@ -32,6 +32,7 @@ from pointsman.outcomes import Outcomes, request_hashes
 from pointsman.replay import baseline_columns
 from pointsman.report import before_after
 from pointsman.router import Router
+from pointsman.scope import MANY
 from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, RoutingSpec
 from pointsman.structure import Structure
@@ -175,6 +176,10 @@ def fit(
     reader = prepared.encoder
     learn, labels = learn.take(prepared.unseen), labels.take(prepared.unseen)
     crossed = _train(learn, calibrate, labels, reader, options, say, families, logs=logs)
+    abstain = spec.rules.abstain
+    if abstain is not None and abstain.out_of_scope_false_alarms is not None and crossed.heads.scope is None:
+        few = f"fewer than {MANY} of the {len(calibrate)} requests that calibrate are in scope"
+        raise TraceError(f"rules.abstain.out_of_scope_false_alarms: {few}; give more traces, or leave it out")
     draft = draft_policy(learn, labels, crossed, spec, reader.clip)
     tuned = tune(learn, labels, crossed, draft, spec, options, say, logs=logs)
     data = _data_facts(traces, outcomes, slices, certify)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pointsman.classifier import Features
     from pointsman.heads import Heads
 
-__all__ = ["MANY", "ScopeChoice", "fit_scope", "mahalanobis"]
+__all__ = ["MANY", "ScopeChoice", "fit_scope", "mahalanobis", "out_of_fold_levels"]
 
 Floats = NDArray[np.floating[Any]]
 Codes = NDArray[np.intp]
@@ -111,6 +111,36 @@ def fit_scope(
     raw = _raws(heads, features, intent, outside, learned=best == "learned")[best]
     scores = raw(calibrate.embeddings, heads.intent_logits(calibrate.embeddings, calibrate.pieces))
     return ScopeHead.calibrated(raw, scores), ScopeChoice(best, tried, chosen_by, examples)
+
+
+def out_of_fold_levels(
+    head: ScopeHead,
+    score: str,
+    of_folds: dict[int, Heads],
+    features: Features,
+    intent: Codes,
+    outside: Bools,
+    folds: Codes,
+) -> NDArray[np.float64]:
+    """Return what the head's score, fitted on the other folds, says of each request, (n, 1): what the search sees.
+
+    Arguments are those of `fit_scope`; `score` is the one chosen.
+    """
+    levels = np.empty((len(folds), 1))
+    for fold, heads in of_folds.items():
+        at = folds == fold
+        part, rest = features.take(at), features.take(~at)
+        learned = score == "learned"
+        if learned and not outside[~at].any():
+            raw = head.raw
+        else:
+            raw = _raws(heads, rest, intent[~at], outside[~at], learned=learned)[score]
+        scores = raw(part.embeddings, heads.intent_logits(part.embeddings, part.pieces))
+        inside = scores[~outside[at]]
+        # Scores of heads fitted apart are on scales of their own; shares of the requests in scope are not.
+        scale = ScopeHead.calibrated(raw, inside) if len(inside) >= MANY else head
+        levels[at, 0] = scale.level(scores)
+    return levels
 
 
 def mahalanobis(embeddings: Floats, intent: Codes) -> RawScope:
