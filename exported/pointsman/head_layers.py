@@ -110,11 +110,12 @@ class _Risk(torch.nn.Module):
 class _Scope(torch.nn.Module):
     whitening: torch.Tensor
     centres: torch.Tensor
+    middle: torch.Tensor
 
     def __init__(self, head: ScopeHead) -> None:
         super().__init__()
         self.raw, self.tail = head.raw, head.tail
-        for name in ("whitening", "centres"):
+        for name in ("whitening", "centres", "middle"):
             values = getattr(head.raw, name)
             if values is not None:
                 setattr(self, name, constant(values))
@@ -131,7 +132,7 @@ class _Scope(torch.nn.Module):
             most = logits.amax(1, keepdim=True)
             raw = raw - self.raw.energy * (most + torch.exp(logits - most).sum(1, keepdim=True).log())
         if self.raw.whitening is not None and self.raw.centres is not None:
-            points = embedding @ self.whitening
+            points = (embedding if self.raw.middle is None else embedding - self.middle) @ self.whitening
             squared = points.square().sum(1, keepdim=True) - 2 * points @ self.centres.T
             squared = squared + self.centres.square().sum(1)
             raw = raw + self.raw.distance * squared.clamp(min=0).amin(1, keepdim=True)

@@ -43,6 +43,8 @@ class RawScope:
         Means of the intents in these coordinates.
     direction : (d,) float32 or None
         What examples that were labelled out of scope have in common.
+    middle : (d,) float32 or None
+        Taken from embeddings before they are whitened: differences of large numbers would cost digits.
     """
 
     bias: float = 0.0
@@ -51,6 +53,7 @@ class RawScope:
     whitening: NDArray[np.float32] | None = None
     centres: NDArray[np.float32] | None = None
     direction: NDArray[np.float32] | None = None
+    middle: NDArray[np.float32] | None = None
 
     def __call__(self, embeddings: Floats, intent_logits: Floats) -> Floats:
         """Return the raw scores, (n,), of (n, d) embeddings and (n, k) uncalibrated logits."""
@@ -59,10 +62,15 @@ class RawScope:
             most = intent_logits.max(axis=1)
             raw -= self.energy * (most + np.log(np.exp(intent_logits - most[:, None]).sum(axis=1)))
         if self.whitening is not None and self.centres is not None:
-            raw += self.distance * distances(embeddings @ self.whitening, self.centres).min(axis=1)
+            raw += self.distance * distances(self.points(embeddings), self.centres).min(axis=1)
         if self.direction is not None:
             raw += embeddings @ self.direction
         return raw
+
+    def points(self, embeddings: Floats) -> Floats:
+        """Return whitened embeddings, (n, r)."""
+        moved = embeddings if self.middle is None else embeddings - self.middle
+        return np.asarray(moved if self.whitening is None else moved @ self.whitening)
 
 
 @dataclass(frozen=True, eq=False)

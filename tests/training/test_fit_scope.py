@@ -38,7 +38,7 @@ def test_out_of_scope_is_abstained_from_and_reported(tiny_encoder: TransformerEn
         },
     }
     traces, spec = validate_traces(rows.assign(intent=intent)), parse_spec(document)
-    found = fit(traces, spec, tmp_path / "b", tiny_encoder, FitOptions(trials=1))
+    found = fit(traces, spec, tmp_path / "b", tiny_encoder, FitOptions(trials=1, kind="transformer"))
     abstain = found.policy.rule.abstain
     assert abstain is not None
     assert abstain.above_out_of_scope == 0.8

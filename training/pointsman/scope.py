@@ -167,8 +167,12 @@ def mahalanobis(embeddings: Floats, intent: Codes) -> RawScope:
     values, vectors = np.linalg.eigh((1 - SHRINKAGE) * covariance + SHRINKAGE * level * np.eye(len(covariance)))
     whitening = vectors / np.sqrt(values)
     whitening *= np.where(vectors[np.abs(vectors).argmax(axis=0), range(len(values))] < 0, -1, 1)  # one sign everywhere
+    middle = rows.mean(axis=0)
     return RawScope(
-        distance=1.0, whitening=whitening.astype(np.float32), centres=(means @ whitening).astype(np.float32)
+        distance=1.0,
+        whitening=whitening.astype(np.float32),
+        centres=((means - middle) @ whitening).astype(np.float32),
+        middle=middle.astype(np.float32),
     )
 
 
@@ -195,6 +199,7 @@ def _raws(
             far.whitening,
             far.centres,
             np.array(direction, dtype=np.float32),
+            far.middle,
         )
     return found
 
