@@ -53,16 +53,22 @@ def main() -> None:
             lines.append(
                 f"| clean: {name} | {size:,} | {len(flags)} | {alarms} | {_rate(alarms, len(flags))} | {words} |"
             )
+            _write(args.page, lines)
         for fault in FAULTS:
             flags = _all(pool, partial(_planted, fault), args.planted, fault)
             found = sum(fault in red for red in flags)
             lines.append(
                 f"| planted: {fault} | 1,200 | {len(flags)} | {found} | {_rate(found, len(flags))} | {fault} |"
             )
-    text = "\n".join(lines)
-    sys.stdout.write(text + "\n")
-    if args.page:
-        rewrite(args.page, "alarms", "tests/benchmarks/audit_alarms.py", text)
+            _write(args.page, lines)
+
+
+def _write(page: Path | None, lines: list[str]) -> None:
+    """Print the last row and write the page's part: a run that is stopped leaves what it measured."""
+    sys.stdout.write("\n".join(lines if len(lines) == 3 else lines[-1:]) + "\n")
+    sys.stdout.flush()
+    if page:
+        rewrite(page, "alarms", "tests/benchmarks/audit_alarms.py", "\n".join(lines))
 
 
 def _all(pool: ProcessPoolExecutor, one: Callable[[int], set[str]], count: int, name: str) -> list[set[str]]:
