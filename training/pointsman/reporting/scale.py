@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 __all__ = ["HEIGHT", "LEFT", "LETTER", "WIDTH", "Scale", "picture"]
 
 WIDTH, HEIGHT = 360, 300
-LEFT, RIGHT, TOP, BOTTOM = 40, 10, 12, 40
+LEFT, RIGHT, TOP, BOTTOM = 48, 10, 12, 40
 LETTER = 6.0
 """Width of a letter, units of the picture: enough for what fonts differ by."""
 
@@ -72,7 +72,7 @@ class Scale:
             parts.append(f'<text x="{LEFT - 4}" y="{y + 3.5:.1f}" text-anchor="end">{value:,g}</text>')
         parts.append(f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 8}" text-anchor="middle">{across}</text>')
         middle = (TOP + HEIGHT - BOTTOM) / 2
-        parts.append(f'<text transform="translate(10 {middle}) rotate(-90)" text-anchor="middle">{up}</text>')
+        parts.append(f'<text transform="translate(9 {middle}) rotate(-90)" text-anchor="middle">{up}</text>')
         return parts
 
 
