@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture checks alarms clean
+.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture checks alarms load clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -55,6 +55,11 @@ checks: $(VENV)/.dev
 
 alarms: $(VENV)/.dev
 	$(BIN)/python tests/benchmarks/audit_alarms.py --samples 200 --planted 60 --workers 2 --page policies/AUDIT.md
+
+# The tables of policies/LOAD.md: about two minutes, half of it a real run that waits.
+load: $(VENV)/.dev
+	$(BIN)/python tests/benchmarks/load_validation.py --page policies/LOAD.md
+	$(BIN)/python tests/benchmarks/load_speed.py --page policies/LOAD.md
 
 $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)

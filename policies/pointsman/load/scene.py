@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pointsman.decide import Beliefs, Facts, believe, decide
+from pointsman.errors import TraceError
 from pointsman.load.arrivals import Arrivals, own_times, poisson, read_arrivals
 from pointsman.load.calls import Calls, calls_of, latency_models, with_lengths
 from pointsman.load.latency import LatencyModel
@@ -195,6 +196,8 @@ def set_scene(
     facts = facts_of(outcomes)
     beliefs = believe(reading, facts, policy)
     baseline = str(policy.evidence["baseline"]) if spec.baseline == BEST_SINGLE else spec.baseline
+    if rate is not None and not 0 < rate < float("inf"):
+        raise TraceError(f"rate is {rate:g}; a number above 0 is needed, requests per second")
     said = spec.load
     seats = places_of(policy, {**said.concurrency, **(places or {})})
     models = latency_models(outcomes, {**given_latency(spec), **(latency or {})}, seats, first_token_ms)

@@ -91,7 +91,7 @@ def run(args: Namespace) -> int:
     from pointsman.errors import PointsmanError
     from pointsman.load.questions import budget_curve, kill_switch, one_run, outages, rate_curve
     from pointsman.load_pictures import PICTURES
-    from pointsman.load_tables import show_load
+    from pointsman.load_tables import load_sentence, show_load
 
     if args.requests < 100:
         raise PointsmanError(f"--requests is {args.requests}; at least 100 are needed")
@@ -113,7 +113,8 @@ def run(args: Namespace) -> int:
         phases("load", 1, 1)
     show_load(args.question, found)
     if args.json:
-        args.json.write_text(json.dumps({"question": args.question, **found}, indent=2) + "\n", encoding="utf-8")
+        head = {"question": args.question, "verdict": load_sentence(args.question, found)}
+        args.json.write_text(json.dumps({**head, **found}, indent=2) + "\n", encoding="utf-8")
     if args.picture:
         PICTURES[args.question](found, args.picture)
         sys.stdout.write(f"picture: {args.picture}\n")
