@@ -41,6 +41,7 @@ class Name:
 _SUMMARY = (
     ("useful_rate", "0..1", "useful responses among all"),
     ("cost_per_useful", "USD", "full cost of a useful response"),
+    ("cost_per_1000_useful", "USD", "the same for a thousand, which MLflow's three decimals show"),
     ("cost_usd", "USD", "full cost of the requests replayed"),
     ("cost_usd_per_month", "USD", "the same for the month's requests, where the spec tells their number"),
     ("p50_ms|p95_ms", "ms", "latency as the user felt it"),

@@ -32,6 +32,8 @@ PATIENCE_S = 10
 """How long a server may take to answer at all, s; once it has, MLflow's own retries hold."""
 
 _SQLITE = "sqlite:///"
+_KIND = {"mlflow.experimentKind": "custom_model_development"}
+"""MLflow's page opens with runs and models; without it, with those of chat applications."""
 _BARS = "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"
 
 
@@ -120,7 +122,7 @@ class Store:
         with self.telling(f"experiment {name!r}"):
             found = client.get_experiment_by_name(name)
             if found is None and create:
-                return str(client.create_experiment(name, artifact_location=self._artifacts()))
+                return str(client.create_experiment(name, artifact_location=self._artifacts(), tags=_KIND))
             if found is None:
                 known = ", ".join(sorted(one.name for one in client.search_experiments())) or "none"
                 raise TrackingError(f"tracking store {self.shown}: no experiment {name!r}; there are: {known[:300]}")
