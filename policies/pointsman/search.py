@@ -69,6 +69,7 @@ def search(
     sampler: Sampler = "auto",
     strict: bool = True,
     front: bool = False,
+    known: Sequence[Rule] = (),
 ) -> SearchResult:
     """Minimise cost per useful response over rule families and thresholds, subject to the spec's constraints.
 
@@ -98,6 +99,8 @@ def search(
         Raise where no rule is feasible; else the nearest one is returned.
     front : bool
         Measure every rule's P95 latency, for `pointsman.front.pareto_front`; always with ``nsga2``.
+    known : sequence of Rule
+        Rules from elsewhere, of the same candidates, that are tried first: those that serve today.
 
     Raises
     ------
@@ -113,6 +116,9 @@ def search(
     solutions = lagrangian_rules(space, bench)
     starts: list[Rule] = [*solutions, *space.doubtful(solutions[0])]
     starts += [] if baseline is None else [as_today(space, baseline)]
+    starts += [rule for rule in known if not rule.to_dict().get("groups")]
+    for rule in known:
+        bench(rule)
     starts.sort(key=lambda rule: rank(bench(rule).evaluation))
     swept = len(bench.tried)
     starts = [rule for rule in starts if rule.kind in space.families][:n_trials]

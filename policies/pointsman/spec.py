@@ -28,7 +28,16 @@ from pointsman.yaml_lines import Key, Lines, write_yaml
 if TYPE_CHECKING:
     from pathlib import Path
 
-__all__ = ["Constraints", "FreeFailureWarning", "LoadSpec", "RelativeRate", "RoutingSpec", "load_spec", "parse_spec"]
+__all__ = [
+    "Constraints",
+    "FreeFailureWarning",
+    "LoadSpec",
+    "Promotion",
+    "RelativeRate",
+    "RoutingSpec",
+    "load_spec",
+    "parse_spec",
+]
 
 AS_LOGGED = "as_logged"
 BEST_SINGLE = "best_single"
@@ -126,6 +135,25 @@ class LoadSpec(Strict):
     latency: dict[str, LatencySpec] = described("a mapping of candidates to base_ms, ms_per_input_token, …", {})
 
 
+class Promotion(Strict):
+    """When a challenger may take the champion's place (see `pointsman.retraining.gate`)."""
+
+    min_gain_usd: Money = described("a number of at least 0", 0.0)
+    """Net value of a request that the challenger is proven to gain more than."""
+    useful_margin: Share = described("a number from 0 to 1", 0.02)
+    """How much of the useful rate it is allowed to lose, proven."""
+    intent_margin: Share = described("a number from 0 to 1", 0.05)
+    """How much any single intent may seem to lose."""
+    confidence: Annotated[Number, Field(ge=0.5, lt=1)] = described("a number of at least 0.5 and below 1", 0.95)
+    certificate: Literal["required", "not_refuted"] = described("required, not_refuted", "required")
+    label_jump: Share = described("a number from 0 to 1", 0.15)
+    """How far the labelled usefulness of a model may move before a person must look at the labels."""
+    label_noise: Share = described("a number from 0 to 1", 0.15)
+    """Which share of intent labels may be suspicious before a person must look at them."""
+    gate_share: Annotated[Number, Field(ge=0.1, le=0.6)] = described("a number from 0.1 to 0.6", 0.3)
+    """Newest share of the fresh requests, kept from the fit, on which champion and challenger are compared."""
+
+
 class AbstainSpec(Strict):
     """Where a request goes whose most probable intent is less probable than a limit, which may be searched for.
 
@@ -170,6 +198,7 @@ class RoutingSpec(Strict):
     objective: Objective = described("cost_per_useful_response, or a mapping", Objective())
     constraints: Constraints = described(None, Constraints())
     certificate: Certificate = described("auto, split, cross_fitted, none", "auto")
+    promotion: Promotion = described(None, Promotion())
     rules: Rules = described(None, Rules())
     fallbacks: list[FallbackSpec] | None = described("a list of mappings, each with a model")
     families: dict[str, Annotated[list[str], Field(min_length=2)]] = described(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pointsman.policy import Policy
     from pointsman.traces import TraceTable
 
-__all__ = ["compare_bundles"]
+__all__ = ["compare_bundles", "covering", "with_gone"]
 
 
 def compare_bundles(
@@ -78,8 +78,8 @@ def compare_bundles(
     models = list(dict.fromkeys(name for policy in policies for name in policy.models))
     called = [name for name in models if name not in gone]
     _check_there(called, traces, gone, models)
-    prices = _of_policies(policies, called) if spec is None else _covering(spec, called)
-    outcomes = _with_gone(known_outcomes(traces, prices, at_least=1), gone, models)
+    prices = _of_policies(policies, called) if spec is None else covering(spec, called)
+    outcomes = with_gone(known_outcomes(traces, prices, at_least=1), gone, models)
     fresh = [unseen(outcomes, router.bundle.seen) for router in routers]
     logs = from_logs(outcomes)
     there = usable(outcomes) if logs else outcomes.complete
@@ -126,7 +126,7 @@ def _check_there(called: Sequence[str], traces: TraceTable, gone: Sequence[str],
         )
 
 
-def _covering(spec: RoutingSpec, called: Sequence[str]) -> RoutingSpec:
+def covering(spec: RoutingSpec, called: Sequence[str]) -> RoutingSpec:
     """Return the spec with just the candidates of the bundles."""
     lacking = [name for name in called if name not in spec.candidates]
     if lacking:
@@ -148,7 +148,7 @@ def _of_policies(policies: Sequence[Policy], called: Sequence[str]) -> RoutingSp
     return parse_spec({"candidates": document, "safe_model": called[0]}, source="the bundles' policies")
 
 
-def _with_gone(outcomes: Outcomes, gone: Sequence[str], models: Sequence[str]) -> Outcomes:
+def with_gone(outcomes: Outcomes, gone: Sequence[str], models: Sequence[str]) -> Outcomes:
     """Add a column of failures for each candidate that is gone."""
     if not gone:
         return outcomes

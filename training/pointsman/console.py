@@ -29,6 +29,7 @@ NAMES = {
     "certify": "replay unseen requests",
     "compare": "replay by the second",
     "prove": "certify out of fold",
+    "look": "look at fresh traces",
     "track": "log to MLflow",
     "load": "replay under load",
 }

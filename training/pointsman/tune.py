@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pointsman.bundle import load_bundle
 from pointsman.decide import Beliefs, Facts, Reading, believe, decide
 from pointsman.dual import gap_to_dual
-from pointsman.errors import InfeasibleError
+from pointsman.errors import BundleError, InfeasibleError
 from pointsman.estimated import as_logged, doubts, estimated_outcomes, production, surely_best, usable
 from pointsman.front import Front, pareto_front
 from pointsman.outcomes import Outcomes, request_hashes
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from pointsman.labels import IntentLabels
     from pointsman.objective import Objective
     from pointsman.policy import Policy
+    from pointsman.rules import Rule
     from pointsman.study import Sampler
     from pointsman.tried import Tried
 
@@ -61,6 +63,8 @@ class TuneOptions:
         With a storage: where the tuning problem is written, for workers elsewhere (see `pointsman.problem`).
     pick : int or None
         The point of the front to export; None for the boldest policy that can be certified.
+    warm : Path or None
+        Bundle whose rule is one of the first that the search tries, where its candidates are the same.
     """
 
     trials: int = 200
@@ -69,6 +73,7 @@ class TuneOptions:
     storage: str | None = None
     problem: Path | None = None
     pick: int | None = None
+    warm: Path | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,10 +144,11 @@ def tune(
     known, baseline, kept = _known(outcomes, reading, beliefs, facts, draft, spec, spec.baseline, logs=logs)
     reading, facts, rows = reading.take(kept), facts.take(kept), np.flatnonzero(at)[kept]
     single = None if baseline == AS_LOGGED else baseline
+    warm = _warm(options.warm, outcomes.models, labels.names, spec)
 
     def look(part: Known, objective: Objective, **more: Any) -> SearchResult:
         fixed = (outcomes.models, single, options.trials, options.seed)
-        return search(part.beliefs, objective, *fixed, sampler=options.sampler, **more)
+        return search(part.beliefs, objective, *fixed, sampler=options.sampler, known=warm, **more)
 
     objective = known.objective(spec)
     study_name = None if options.storage is None else _study_name(known.outcomes, spec, options)
@@ -288,6 +294,20 @@ def tuned_policy(
         "certificate": None if certificate is None else certificate.to_dict(),
     }
     return replace(policy, evidence=evidence), gap
+
+
+def _warm(bundle: Path | None, models: Sequence[str], intents: Sequence[str], spec: RoutingSpec) -> tuple[Rule, ...]:
+    """Return the rule of an older bundle, as far as the new candidates and intents know what it speaks of."""
+    if bundle is None:
+        return ()
+    rule = load_bundle(bundle).policy.rule
+    if spec.rules.abstain is not None or rule.abstain is not None:
+        return ()  # how doubtful requests are told is for each spec to say
+    try:
+        rule.check(tuple(models), tuple(intents))
+    except BundleError:
+        return ()
+    return (rule,)
 
 
 def _study_name(tune: Outcomes, spec: RoutingSpec, options: TuneOptions) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointsman.sample_week.world import CANDIDATES, INTENT_WORLD
+from pointsman.sample_week.world import CANDIDATES, INTENT_WORLD, LATER_INTENTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -71,6 +71,8 @@ class Outcomes:
     status: NDArray[np.str_]
     useful: Floats
     hallucinated: Floats
+    chance: Floats
+    """Probability that the answer is useful, once its time and inventions are known; 0 where it failed."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class _Attempts:
 
 def _per_intent(intent: NDArray[np.str_], field: str) -> Floats:
     """Return one figure of each request's intent; ``skill`` gives ``(n, m)``."""
-    table = {name: getattr(world, field) for name, world in INTENT_WORLD.items()}
+    table = {name: getattr(world, field) for name, world in (INTENT_WORLD | LATER_INTENTS).items()}
     return np.array([table[str(name)] for name in intent], dtype=np.float64)
 
 
@@ -92,7 +94,9 @@ def _per_candidate(field: str) -> Floats:
     return np.array([getattr(candidate, field) for candidate in CANDIDATES.values()], dtype=np.float64)
 
 
-def replay(rng: np.random.Generator, requests: Requests) -> Outcomes:
+def replay(
+    rng: np.random.Generator, requests: Requests, skill: Floats | float = 0.0, slower: Floats | float = 1.0
+) -> Outcomes:
     """Replay every request against every candidate.
 
     Parameters
@@ -101,6 +105,8 @@ def replay(rng: np.random.Generator, requests: Requests) -> Outcomes:
         Random generator.
     requests
         The requests.
+    skill, slower
+        ``(m,)``: what is added to each candidate's skill, and the factor of its times.
     """
     intent = requests.intent
     count, models = len(intent), len(CANDIDATES)
@@ -121,14 +127,14 @@ def replay(rng: np.random.Generator, requests: Requests) -> Outcomes:
     written = _answer_lengths(rng, requests)
     answer_usd = (read * _per_candidate("input_usd_per_mtok") + written * _per_candidate("output_usd_per_mtok")) / 1e6
     read_usd = read * _per_candidate("input_usd_per_mtok") / 1e6
-    attempts = _attempt(rng, requests, read, written, read_usd, answer_usd)
+    attempts = _attempt(rng, requests, read, written, read_usd, answer_usd, slower)
 
     rejected = read > _per_candidate("context_window")
     status = np.where(rejected, "error", attempts.status)
     answered = status == "ok"
     latency = np.where(rejected, 0.0, attempts.elapsed_ms) + around_ms[:, None]
     invented = _inventions(rng, requests, grounded)
-    useful = _usefulness(rng, requests, latency, invented) & answered
+    useful, chance = _usefulness(rng, requests, latency, invented, skill)
     return Outcomes(
         context_tokens=context,
         retrieval_cost_usd=retrieval_usd,
@@ -140,8 +146,9 @@ def replay(rng: np.random.Generator, requests: Requests) -> Outcomes:
         retry_cost_usd=np.where(rejected, 0.0, attempts.retry_usd),
         latency_ms=latency,
         status=status,
-        useful=useful.astype(np.float64),
+        useful=(useful & answered).astype(np.float64),
         hallucinated=np.where(answered, invented.astype(np.float64), np.nan),
+        chance=chance * answered,
     )
 
 
@@ -156,13 +163,19 @@ def _answer_lengths(rng: np.random.Generator, requests: Requests) -> Floats:
 
 
 def _attempt(
-    rng: np.random.Generator, requests: Requests, read: Wholes, written: Floats, read_usd: Floats, answer_usd: Floats
+    rng: np.random.Generator,
+    requests: Requests,
+    read: Wholes,
+    written: Floats,
+    read_usd: Floats,
+    answer_usd: Floats,
+    slower: Floats | float,
 ) -> _Attempts:
     """Try up to three times; failures and stalls grow with the load and the size of the request."""
     shape = read.shape
     timeout = _per_candidate("timeout_ms")
     load = requests.load[:, None]
-    slowdown = 1.0 + _per_candidate("load_sensitivity") * load**2
+    slowdown = (1.0 + _per_candidate("load_sensitivity") * load**2) * slower
     size = 1.0 + (read + 4.0 * written) / 4_000.0
     strain = size * (0.4 + 0.8 * load**2)
     elapsed, retry_usd = np.zeros(shape), np.zeros(shape)
@@ -204,9 +217,11 @@ def _text_only() -> Flags:
     return np.array(["image" not in candidate.modalities for candidate in CANDIDATES.values()], dtype=np.bool_)
 
 
-def _usefulness(rng: np.random.Generator, requests: Requests, latency_ms: Floats, invented: Flags) -> Flags:
-    """Return which answers serve the user: logistic in skill minus difficulty, less where late or made up."""
-    gap = _per_intent(requests.intent, "skill") - requests.difficulty[:, None]
+def _usefulness(
+    rng: np.random.Generator, requests: Requests, latency_ms: Floats, invented: Flags, skill: Floats | float
+) -> tuple[Flags, Floats]:
+    """Return which answers serve the user, and their chance to: logistic in skill minus difficulty, less where late."""
+    gap = _per_intent(requests.intent, "skill") + skill - requests.difficulty[:, None]
     chance = _CEILING / (1.0 + np.exp(-_STEEPNESS * gap))
     plain = _per_intent(requests.intent, "plain")[:, None]
     chance = chance * (1.0 - plain * _per_candidate("overcaution"))
@@ -218,4 +233,4 @@ def _usefulness(rng: np.random.Generator, requests: Requests, latency_ms: Floats
     count, models = chance.shape
     together = rng.random((count, 1)) < _SHARED_LUCK
     luck = np.where(together, rng.random((count, 1)), rng.random((count, models)))
-    return np.asarray(luck < chance, dtype=np.bool_)
+    return np.asarray(luck < chance, dtype=np.bool_), chance

@@ -186,6 +186,11 @@ INTENT_WORLD: dict[str, Intent] = {
     "junk_adversarial": Intent(0.04, 0.24, 25, 60, 0.9, 0.0, 0.0, 1.0, 0.01, 500, (0.48, 0.56, 0.62, 0.46)),
 }
 
+#: Intents that come up later (see :class:`pointsman.sample_week.change.Change`).
+LATER_INTENTS: dict[str, Intent] = {
+    "travel_booking": Intent(0.0, 0.40, 60, 400, 0.6, 0.20, 0.90, 0.3, 0.08, 700, (0.34, 0.50, 0.80, 0.42)),
+}
+
 #: Production sent everything here, images too.
 PRODUCTION = "big-decoder-v2"
 #: Where the kill-switch goes.
