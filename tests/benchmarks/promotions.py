@@ -209,7 +209,7 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if args.page:
-        rewrite(args.page, "promotions", f"promotions.py --weeks {args.weeks}", text)
+        rewrite(args.page, "promotions", "promotions.py", text)
     return 0
 
 

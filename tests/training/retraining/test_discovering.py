@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def points(centres: list[list[float]], each: int, spread: float = 0.02) -> np.ndarray:
     drawn = np.repeat(np.array(centres), each, axis=0)
     drawn = drawn + np.random.default_rng(0).normal(scale=spread, size=drawn.shape)
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 
 def test_two_new_intents_are_two_clusters_named_once_and_for_all() -> None:

@@ -19,7 +19,7 @@ from pointsman.retraining.drift import (
 def embeddings(seed: int, shift: float = 0.0, n: int = 300) -> np.ndarray:
     drawn = np.random.default_rng(seed).normal(size=(n, 8))
     drawn[:, 0] += shift
-    return (drawn / np.linalg.norm(drawn, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(drawn / np.linalg.norm(drawn, axis=1, keepdims=True), dtype=np.float32)
 
 
 def prompts(name: str, n: int = 300) -> list[str]:

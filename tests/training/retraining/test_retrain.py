@@ -1,4 +1,4 @@
-"""The second run, whole: later weeks of the sample's world against a champion of the first, and a kill in the middle."""
+"""The second run, whole: later weeks against a champion of the first, and a kill in the middle."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pointsman.cli import main
-from pointsman.encoders import TransformerEncoder
 from pointsman.errors import SpecError
 from pointsman.fit import FitOptions, fit
 from pointsman.retraining.champion import LinkPointer
@@ -26,6 +25,8 @@ from pointsman.traces import TraceTable, validate_traces
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from pointsman.encoders import TransformerEncoder
 
 N = 300
 OPTIONS = RetrainOptions(FitOptions(trials=2))
@@ -65,9 +66,7 @@ def test_a_model_that_vanished_is_found_and_the_comparison_counts_it_as_failing(
     assert found.comparison["requests"] == 90  # the newest 30 %, which the fit did not see
     assert found.comparison["left_out"]["seen_by_after"] == 0
     assert {"prompts (classifier)", "prompts (kernel)", "intents"} <= {one.what for one in found.drift}
-    assert Router.load(tmp_path / "week2").policy.models == tuple(
-        name for name in router.policy.models if name != "mid-writer"
-    ) or set(Router.load(tmp_path / "week2").policy.models) == set(spec.candidates)
+    assert set(Router.load(tmp_path / "week2").policy.models) == set(spec.candidates)
     assert json.loads(json.dumps(found.to_dict()))["decision"] == found.decision
 
 

@@ -70,10 +70,10 @@ def what_changed(
 def _schema(was: pd.DataFrame, now: pd.DataFrame) -> list[dict[str, Any]]:
     found = []
     for name in COLUMNS:
-        shares = [float(frame[name].notna().mean()) if name in frame else 0.0 for frame in (was, now)]
-        if abs(shares[1] - shares[0]) >= 0.1:
-            text = f"Column {name} was known in {shares[0]:.0%} of the rows, now in {shares[1]:.0%}."
-            found.append(_entry("schema", name, *shares, text))
+        before, after = (float(frame[name].notna().mean()) if name in frame else 0.0 for frame in (was, now))
+        if abs(after - before) >= 0.1:
+            text = f"Column {name} was known in {before:.0%} of the rows, now in {after:.0%}."
+            found.append(_entry("schema", name, before, after, text))
     return found
 
 

@@ -80,7 +80,7 @@ def newcomer(rows: pd.DataFrame, model: str, like: str | None = None, confidence
         rate, weight = (float(theirs.mean()), PRIOR) if len(theirs) else (0.5, 2.0)
         # Half an answer at each end keeps the prior proper where the other model never failed, or always.
         a, b = rate * weight + 0.5 + mine.sum(), (1 - rate) * weight + 0.5 + (1 - mine).sum()
-        low, high = (float(end) for end in beta.ppf([tail, 1 - tail], a, b))
+        low, high = float(beta.ppf(tail, a, b)), float(beta.ppf(1 - tail, a, b))
         found.append(Estimate(str(intent), len(mine), float(a / (a + b)), low, high))
     return found
 
