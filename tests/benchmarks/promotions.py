@@ -31,9 +31,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import rewrite
 from scipy.stats import binomtest
 
+from pointsman.benchmarks.pages import rewrite
 from pointsman.comparing import compare_bundles
 from pointsman.encoders import TransformerEncoder
 from pointsman.fit import FitOptions, fit
@@ -172,9 +172,8 @@ def table(rows: list[dict[str, Any]]) -> str:
         some = [row for row in rows if name in {row["scenario"], "all"}]
         decided = [row["decision"] for row in some]
         counts = [sum(row["wrong"] for row in some), sum(row["missed"] for row in some)]
-        cells.append(
-            [name, len(some), decided.count("promote"), *counts, decided.count("hold"), decided.count("nothing to do")]
-        )
+        told = [len(some), decided.count("promote"), *counts, decided.count("hold"), decided.count("nothing to do")]
+        cells.append([name, *map(str, told)])
     wrong = sum(row["wrong"] for row in rows)
     low, high = binomtest(wrong, len(rows)).proportion_ci(0.95, method="exact")
     promoted = max(sum(row["decision"] == "promote" for row in rows), 1)
@@ -183,7 +182,7 @@ def table(rows: list[dict[str, Any]]) -> str:
         f"Wrong promotions in {wrong} of {len(rows)} weeks: {wrong / len(rows):.1%} [{low:.1%}, {high:.1%}] (95 %, "
         f"Clopper and Pearson); of {promoted} promotions {wrong / promoted:.1%} [{below:.1%}, {above:.1%}]."
     )
-    return markdown([[str(cell) for cell in row] for row in cells]) + "\n\n" + text
+    return markdown(cells) + "\n\n" + text
 
 
 def main() -> int:
@@ -209,7 +208,7 @@ def main() -> int:
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if args.page:
-        rewrite(args.page, "promotions", "promotions.py", text)
+        rewrite(args.page, "promotions", "tests/benchmarks/promotions.py", text)
     return 0
 
 

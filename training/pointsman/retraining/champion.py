@@ -13,7 +13,7 @@ from pointsman.bundle import load_bundle
 from pointsman.errors import BundleError, PointsmanError
 
 if TYPE_CHECKING:
-    from pointsman.tracking import Registry
+    from pointsman.tracking import Registry, Version
 
 __all__ = ["LinkPointer", "Pointer", "RegistryPointer", "is_alias", "pointer_of"]
 
@@ -134,9 +134,9 @@ class RegistryPointer:
         now, former = self.registry.roll_back()
         return f"version {now.number} of {now.name} is champion again, version {former.number} is kept as previous"
 
-    def _versions(self) -> list[object]:
-        with contextlib.suppress(PointsmanError):
-            return list(self.registry.versions())
+    def _versions(self) -> list[Version]:
+        with contextlib.suppress(PointsmanError):  # the model is made with its first version
+            return self.registry.versions()
         return []
 
 
