@@ -111,7 +111,13 @@ def one_champion(job: tuple[int, argparse.Namespace, str]) -> list[dict[str, Any
         place = Path(folder)
         week = sample_week(10_000 + seed, args.requests)
         old, spec = validate_traces(week.traces), spec_of(week.spec)
-        fit(old, spec, place / "champion", encoder, FitOptions(args.trials, seed, cache=place / "cache"))
+        fit(
+            old,
+            spec,
+            place / "champion",
+            encoder,
+            FitOptions(args.trials, seed, cache=place / "cache", kind="transformer"),
+        )
         champion = Router.load(place / "champion", threads=1)
         first = number * WEEKS_OF_A_CHAMPION
         for index in range(first, min(first + WEEKS_OF_A_CHAMPION, args.weeks)):
@@ -132,7 +138,7 @@ def one_week(
     seed = int(rng.integers(1 << 30))
     week = sample_week(seed, args.requests, labelled)
     spec, out = spec_of(week.spec), place / f"week{index}"
-    options = RetrainOptions(FitOptions(args.trials, index, cache=place / "cache"))
+    options = RetrainOptions(FitOptions(args.trials, index, cache=place / "cache", kind="transformer"))
     got = retrain(champion, validate_traces(week.traces), spec, out, encoder, options, old=old)
     row: dict[str, Any] = {"index": index, "scenario": scenario, "decision": got.decision, "verdict": got.verdict}
     row |= {"stands": None, "wrong": False, "missed": False}

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pointsman.encoders import TransformerEncoder
 
 N = 300
-OPTIONS = RetrainOptions(FitOptions(trials=2))
+OPTIONS = RetrainOptions(FitOptions(trials=2, kind="transformer"))
 
 
 def spec_of(document: dict[str, Any]) -> RoutingSpec:
@@ -48,7 +48,7 @@ def week(seed: int, change: Change | None = None) -> tuple[TraceTable, RoutingSp
 def champion(tiny_encoder: TransformerEncoder, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("champion") / "week1"
     traces, spec = week(0)
-    fit(traces, spec, out, tiny_encoder, FitOptions(trials=2))
+    fit(traces, spec, out, tiny_encoder, FitOptions(trials=2, kind="transformer"))
     return out
 
 

@@ -37,7 +37,9 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--ask", type=positive, default=20, help="prompts to ask people about (default 20)")
     parser.add_argument("--newcomer", metavar="MODEL", help="a model with few answers in the traces, or none")
     parser.add_argument("--like", metavar="MODEL", help="a model that the newcomer resembles")
-    parser.add_argument("--encoder", default="transformer", help="as for fit")
+    parser.add_argument(
+        "--model", help="sentence-transformers model that embeds prompts (default: the packaged MiniLM)"
+    )
     parser.add_argument(
         "--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)"
     )
@@ -67,7 +69,7 @@ def run(args: Namespace) -> int:
     ids, prompts = [str(one) for one in heads.index], [str(text) for text in heads["prompt"]]
     told = heads["intent"].to_numpy(dtype=object)
     reading = router.read(prompts)
-    encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
+    encoder = TransformerEncoder(args.model)
     embeddings, strange = cached_encode(encoder, prompts, args.cache.expanduser()), strangeness(reading)
     unlabelled = told == ""
     at = np.flatnonzero(unlabelled)

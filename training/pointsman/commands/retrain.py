@@ -26,7 +26,7 @@ EXAMPLE = (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Declare the options."""
-    from pointsman.commands.fit import positive
+    from pointsman.commands.fit import add_encoder_arguments, positive
 
     parser.add_argument(
         "--champion",
@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--trials", type=positive, default=200, help="Optuna trials (default 200)")
     parser.add_argument("--seed", type=int, default=0, help="default 0")
     parser.add_argument("--alpha", type=float, default=0.05, help="false alarms of all drift tests (default 0.05)")
-    parser.add_argument("--encoder", default="transformer", help="as for fit; must be the champion's")
+    add_encoder_arguments(parser)
     parser.add_argument(
         "--cache", type=Path, default=Path("~/.cache/pointsman"), help="folder of embeddings (default %(default)s)"
     )
@@ -57,8 +57,8 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(args: Namespace) -> int:
     """Retrain, show, promote where the gate holds."""
+    from pointsman.commands.fit import encoder_of
     from pointsman.console import Phases
-    from pointsman.encoders import TransformerEncoder
     from pointsman.fit import FitOptions
     from pointsman.retraining.champion import LinkPointer, pointer_of
     from pointsman.retraining.lock import alone, lock_of, sweep
@@ -83,9 +83,11 @@ def run(args: Namespace) -> int:
                 f"pointsman: warning: {len(traces.quarantine):,} of {traces.rows_in:,} rows are put aside: not usable\n"
             )
         old = None if args.old is None else read_traces(args.old)
-        encoder = TransformerEncoder(None if args.encoder == "transformer" else args.encoder)
+        kind, encoder = encoder_of(args)
         options = RetrainOptions(
-            FitOptions(trials=args.trials, seed=args.seed, cache=args.cache.expanduser()),
+            FitOptions(
+                trials=args.trials, seed=args.seed, cache=args.cache.expanduser(), kind=kind, fine_tune=args.fine_tune
+            ),
             args.alpha,
             args.confirm_labels,
         )
