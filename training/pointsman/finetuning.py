@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import time
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,7 @@ class FineTuning:
     seed : int
     """
 
-    epochs: int = 6
+    epochs: int = 5
     batch: int = 32
     learning_rate: float = 1.5e-4
     head_rate: float = 2e-3
@@ -102,12 +103,15 @@ class FineTuned:
         Intent logits are ``embedding @ weight + bias``.
     held_out_loss : list of float
         After each epoch; empty where nothing was held out.
+    seconds : float
+        Spent on whole epochs, those before a kill included.
     """
 
     encoder: TransformerEncoder
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
     held_out_loss: list[float]
+    seconds: float
 
 
 def fine_tune(
@@ -151,8 +155,9 @@ def fine_tune(
         optimizer, lambda step: min((step + 1) / max(0.1 * steps, 1), max(0.0, (steps - step) / max(0.9 * steps, 1)))
     )
     state = _Checkpoint(folder, encoder, prompts, labels, settings)
-    losses, best, done = state.restore(network, averaged, optimizer, schedule)
+    losses, best, done, seconds = state.restore(network, averaged, optimizer, schedule)
     while len(losses) < settings.epochs and not _stalled(losses, settings.patience):
+        began = time.monotonic()
         epoch = np.random.default_rng([settings.seed, len(losses)])
         torch.manual_seed(settings.seed * 1000 + len(losses))
         for at in shuffled(lengths, settings.batch, epoch, learn):
@@ -171,7 +176,8 @@ def fine_tune(
         losses.append(_held_out(averaged, ids, lengths, pad, labels, held, device))
         if not len(held) or losses[-1] <= min(losses):
             best = copy.deepcopy(averaged.state_dict())
-        state.keep(network, averaged, optimizer, schedule, losses, best, done)
+        seconds += time.monotonic() - began
+        state.keep(network, averaged, optimizer, schedule, losses, best, done, seconds)
     averaged.load_state_dict(best)
     if progress is not None:
         progress(steps, steps)
@@ -179,7 +185,7 @@ def fine_tune(
     tuned.model[0].auto_model = averaged.transformer
     tuned.model.eval()
     weight, bias = averaged.intent_head()
-    return FineTuned(tuned, weight, bias, losses if len(held) else [])
+    return FineTuned(tuned, weight, bias, losses if len(held) else [], seconds)
 
 
 def embed(
@@ -341,16 +347,16 @@ class _Checkpoint:
 
     def restore(
         self, network: _Network, averaged: _Network, optimizer: torch.optim.Optimizer, schedule: Any
-    ) -> tuple[list[float], dict[str, Any], int]:
-        """Go back to the last whole epoch; return its losses, the best weights, and the steps done."""
+    ) -> tuple[list[float], dict[str, Any], int, float]:
+        """Go back to the last whole epoch; return its losses, the best weights, steps done and seconds spent."""
         if self.file is None or not self.file.is_file():
-            return [], {}, 0
+            return [], {}, 0, 0.0
         kept = torch.load(self.file, weights_only=True)
         network.load_state_dict(kept["network"])
         averaged.load_state_dict(kept["averaged"])
         optimizer.load_state_dict(kept["optimizer"])
         schedule.load_state_dict(kept["schedule"])
-        return kept["losses"], kept["best"], kept["done"]
+        return kept["losses"], kept["best"], kept["done"], kept["seconds"]
 
     def keep(
         self,
@@ -361,6 +367,7 @@ class _Checkpoint:
         losses: list[float],
         best: dict[str, Any],
         done: int,
+        seconds: float,
     ) -> None:
         """Write the state down; a file that is cut short is never seen."""
         if self.file is None:
@@ -369,5 +376,5 @@ class _Checkpoint:
         partial = self.file.with_suffix(".tmp")
         parts = {"network": network, "averaged": averaged, "optimizer": optimizer, "schedule": schedule}
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save({**state, "losses": losses, "best": best, "done": done}, partial)
+        torch.save({**state, "losses": losses, "best": best, "done": done, "seconds": seconds}, partial)
         partial.replace(self.file)

@@ -112,7 +112,6 @@ def measure(
 
     def tuned() -> tuple[TransformerEncoder, _Classifier]:
         if not found:
-            began = time.monotonic()
             one = fine_tune(
                 base,
                 train.texts,
@@ -121,7 +120,7 @@ def measure(
                 None if cache is None else cache / "checkpoints",
                 lambda done, total: tell("fine-tune", done, total),
             )
-            found.append((one.encoder, _Classifier(one.encoder, one.weight, one.bias, time.monotonic() - began)))
+            found.append((one.encoder, _Classifier(one.encoder, one.weight, one.bias, one.seconds)))
         return found[0]
 
     measured = []
