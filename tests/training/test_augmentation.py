@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pointsman.augmentation import augmented, neighbours
+from pointsman.augmentation import LONGEST, augmented, neighbours
 
 PROMPTS = ["book a table for two", "what is my balance", "x", "", "cancel the flight to rome please"]
 
@@ -31,3 +31,8 @@ def test_the_nearest_words_are_found() -> None:
     vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
     found = neighbours(["a", "d"], vectors[[0, 3]], names, vectors, count=2)
     assert found == {"a": ["b", "c"], "d": ["c", "b"]}
+
+
+def test_new_texts_of_long_prompts_are_parts_of_them() -> None:
+    long = " ".join(f"w{number}" for number in range(500))
+    assert max(len(text.split()) for text in augmented([long, "short one"], 200)) <= 2 * LONGEST

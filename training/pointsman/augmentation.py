@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 __all__ = ["augmented", "neighbours"]
 
+LONGEST = 24
+"""Words of a prompt that a new text is made of, at most."""
+
 _KEYS = "qwertyuiop asdfghjkl zxcvbnm"
 
 
@@ -39,17 +42,17 @@ def augmented(
     texts = []
     kinds = generator.choice(5, size=count, p=(0.15, 0.25, 0.35, 0.05, 0.20))
     for kind, at in zip(kinds.tolist(), generator.integers(len(words), size=count).tolist(), strict=True):
-        row = words[at]
+        row = _window(words[at], generator)
         if kind == 0:
             row = _dropped(row, generator)
         elif kind == 1:
-            row = _spliced(row, words[int(generator.integers(len(words)))], generator)
+            row = _spliced(row, _window(words[int(generator.integers(len(words)))], generator), generator)
         elif kind == 2:
             row = _replaced(row, near or {}, pool, generator)
         elif kind == 3:
             row = _misspelt(row, generator)
         else:
-            row = _spliced(row, words[int(generator.integers(len(words)))], generator)
+            row = _spliced(row, _window(words[int(generator.integers(len(words)))], generator), generator)
             row = _replaced(row, near or {}, pool, generator)
         texts.append(" ".join(row))
     return texts
@@ -79,6 +82,14 @@ def neighbours(
             order = nearest[row][np.argsort(-close[row, nearest[row]], kind="stable")]
             found[word] = [others[at] for at in order.tolist() if others[at] != word][:count]
     return found
+
+
+def _window(row: Sequence[str], generator: np.random.Generator) -> Sequence[str]:
+    """Return a long prompt's part: a teacher's time goes by length."""
+    if len(row) <= LONGEST:
+        return row
+    start = int(generator.integers(len(row) - LONGEST + 1))
+    return row[start : start + LONGEST]
 
 
 def _dropped(row: Sequence[str], generator: np.random.Generator) -> list[str]:

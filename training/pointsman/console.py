@@ -21,6 +21,7 @@ __all__ = ["Phases", "show_comparison", "show_report", "show_table"]
 NAMES = {
     "generate": "generate the sample week",
     "fine-tune": "fine-tune the encoder",
+    "teach": "ask the teacher",
     "distil": "distil the static encoder",
     "encode": "encode prompts",
     "train": "train and cross-fit",

@@ -97,6 +97,7 @@ def distil(
     head: IntentHead | None = None,
     settings: Distillation | None = None,
     progress: Callable[[int, int], None] | None = None,
+    teach: Callable[[int, int], None] | None = None,
 ) -> tuple[StaticEncoder, IntentHead | None]:
     """Return a static encoder that says what the teacher says, and its own intent head where the teacher has one.
 
@@ -110,12 +111,14 @@ def distil(
     settings : Distillation, optional
     progress : callable, optional
         Called with (steps done, steps in all).
+    teach : callable, optional
+        Called with (texts that the teacher read, texts in all).
     """
     settings = settings or Distillation()
     vocabulary = _piece_vectors(teacher)
     texts = [*prompts, *_new_texts(teacher, prompts, vocabulary, settings)]
     ids = teacher.token_ids(texts)
-    said = embed(teacher, ids)
+    said = embed(teacher, ids, teach)
     logits = None if head is None else said @ head.weight + head.bias
     student = _Student(vocabulary, said.shape[1], None if head is None else len(head.bias), settings)
     student.learn(ids, said, logits, progress)

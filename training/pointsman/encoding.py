@@ -121,6 +121,7 @@ def prepare(
         head,
         replace(THOROUGH if tuned else Distillation(), seed=seed),
         lambda done, total: say("distil", done, total),
+        lambda done, total: say("teach", done, total),
     )
     return Prepared(student, unseen, f"static encoder, distilled from {how}")
 

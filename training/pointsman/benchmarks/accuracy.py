@@ -139,6 +139,7 @@ def measure(
                 None if teacher is None else IntentHead(teacher.weight, teacher.bias),
                 replace(Distillation() if teacher is None else THOROUGH, seed=seed),
                 lambda done, total: tell("distil", done, total),
+                lambda done, total: tell("teach", done, total),
             )
             if head is None or teacher is None:
                 classifier = _logistic(student, student.encode(train.texts), train.codes, began)
