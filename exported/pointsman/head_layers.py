@@ -30,6 +30,8 @@ class HeadLayers(torch.nn.Module):
     `pointsman.manifest.OPTIONAL`.
     """
 
+    row_of: torch.Tensor
+
     def __init__(self, heads: Heads) -> None:
         super().__init__()
         self.heads = heads
@@ -37,8 +39,6 @@ class HeadLayers(torch.nn.Module):
         self.intent_weight, self.intent_bias = constant(heads.intent_weight), constant(heads.intent_bias)
         self.table = constant(heads.table)
         self.useful_weight, self.useful_bias = constant(heads.useful_weight), constant(heads.useful_bias)
-        self.idf = constant(heads.idf[:, None])
-        self.lexical = bool(heads.idf.any())  # an encoder that reads the pieces itself needs no weights of theirs
         by_piece = [heads.intent_pieces, heads.useful_pieces]
         if heads.lengths is not None:
             by_piece.append(heads.lengths.pieces)
@@ -50,12 +50,20 @@ class HeadLayers(torch.nn.Module):
             self.risk = _Risk(heads.hallucination)
         if heads.scope is not None:
             self.scope = _Scope(heads.scope)
-        weighted = heads.idf[:, None] * np.concatenate(by_piece, axis=1) if self.lexical else heads.idf[:, None][:, :0]
-        if heads.structure is not None:  # last: the same gather and sum count, too
-            weighted = np.concatenate([weighted, heads.structure.counted], axis=1)
+        idf = heads.idf[:, None]
+        summed = [
+            idf * np.concatenate(by_piece, axis=1),
+            np.square(idf),
+        ]  # one gather and one sum for all that is summed
+        if heads.structure is not None:
+            summed.append(heads.structure.counted)
             self.structure_mean = constant(heads.structure.mean)
             self.structure_scale = constant(heads.structure.scale)
-        self.pieces = constant(weighted)
+        self.summed = sum(part.shape[1] for part in by_piece)
+        # Most pieces were never learned from and differ in their counts alone: rows that are alike are kept once.
+        rows, at = np.unique(np.concatenate(summed, axis=1).astype(np.float32), axis=0, return_inverse=True)
+        self.rows = constant(rows)
+        self.register_buffer("row_of", torch.from_numpy(at.reshape(-1).astype(np.int32)))
 
     def forward(
         self, input_ids: torch.Tensor, attention_mask: torch.Tensor, embedding: torch.Tensor
@@ -63,16 +71,11 @@ class HeadLayers(torch.nn.Module):
         """Return the outputs."""
         heads, k, m = self.heads, self.k, self.m
         mask = attention_mask.unsqueeze(-1).to(embedding.dtype)
-        if self.pieces.shape[1]:
-            found = (torch.nn.functional.embedding(input_ids, self.pieces) * mask).sum(1)
+        found = (torch.nn.functional.embedding(self.row_of[input_ids], self.rows) * mask).sum(1)
         if heads.structure is not None:
             columns = (_columns(found[:, -len(COUNTS) :]) - self.structure_mean) * self.structure_scale
             embedding = torch.cat([embedding, columns.clamp(-FARTHEST * WEIGHT, FARTHEST * WEIGHT)], dim=1)
-        if self.lexical:
-            idf = torch.nn.functional.embedding(input_ids, self.idf) * mask
-            found = found / idf.square().sum(1).sqrt().clamp(min=1e-12)
-        else:
-            found = embedding.new_zeros(1, k + 3 * m)
+        found = found[:, : self.summed] / found[:, self.summed : self.summed + 1].sqrt().clamp(min=1e-12)
         logits = embedding @ self.intent_weight + found[:, :k] + self.intent_bias
         labels = torch.sigmoid(logits / heads.intent_temperature) if heads.several else None
         if labels is None:

@@ -39,11 +39,6 @@ class Encoder(Protocol):
     clip: Clip
 
     @property
-    def reads_pieces(self) -> bool:
-        """Whether an embedding tells single words by itself; else heads read a bag of word pieces beside it."""
-        ...
-
-    @property
     def dimensions(self) -> int:
         """Length d of an embedding."""
         ...
@@ -117,8 +112,6 @@ class TransformerEncoder:
 
     source: str | Path | None = None
     """As it was named; None for the packaged one, and for a model that was given loaded."""
-
-    reads_pieces = False
 
     def __init__(self, source: str | Path | None = None, clip: Clip | None = None) -> None:
         self.source = source

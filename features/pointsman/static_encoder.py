@@ -48,7 +48,7 @@ class Quantised:
 def quantised(table: NDArray[np.float32]) -> Quantised:
     """Round each row of a table to 255 steps of its own largest value."""
     largest = np.abs(table).max(axis=1, keepdims=True)
-    scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+    scale = np.where(largest > 1e-30, largest / 127, 1).astype(np.float32)  # no step that rounds to 0
     return Quantised(np.rint(table / scale).astype(np.int8), scale)
 
 
@@ -92,8 +92,6 @@ class StaticEncoder:
     pad_id : int
         Token that fills the shorter rows of a batch.
     """
-
-    reads_pieces = True
 
     def __init__(
         self, weights: StaticWeights, tokenizer_json: str, name: str, clip: Clip | None = None, pad_id: int = 0

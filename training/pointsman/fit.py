@@ -35,6 +35,7 @@ from pointsman.router import Router
 from pointsman.scope import MANY
 from pointsman.slices import Slices, prompt_folds, time_slices
 from pointsman.spec import AS_LOGGED, RoutingSpec
+from pointsman.static_encoder import StaticEncoder
 from pointsman.structure import Structure
 from pointsman.text import same_text
 from pointsman.tune import Progress, TuneOptions, certified, tune, tuned_policy
@@ -258,12 +259,10 @@ def _train(
 ) -> CrossFit:
     prompts, first = [*learn.prompt, *calibrate.prompt], len(learn)
     say("encode", 0, len(prompts))
-    cache = None if encoder.reads_pieces else options.cache  # look-ups are quicker than files
+    cache = None if isinstance(encoder, StaticEncoder) else options.cache  # look-ups are quicker than files
     embeddings = cached_encode(encoder, prompts, cache, lambda done, total: say("encode", done, total))
     ids = encoder.token_ids(prompts)
     lexicon = Lexicon.fit(ids[:first], encoder.vocabulary_size, encoder.special_ids)
-    if encoder.reads_pieces:
-        lexicon = Lexicon(np.zeros_like(lexicon.idf))
     structure = Structure.fit(ids[:first], encoder.vocabulary, encoder.special_ids)
     features = Features.of(embeddings, ids, lexicon, structure)
     weights = logged_weights(learn, embeddings[:first]) if logs else None
