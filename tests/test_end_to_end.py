@@ -212,7 +212,7 @@ def test_quickstart_with_the_packaged_minilm(tmp_path: Path, capsys: pytest.Capt
     assert str(tmp_path / "q" / "bundle") in shown
     assert (tmp_path / "q" / "cost_and_usefulness.png").is_file()
     assert check_conformance(tmp_path / "q" / "bundle") == []
-    assert load_bundle(tmp_path / "q" / "bundle").manifest["provenance"]["encoder"] == "all-MiniLM-L6-v2"
+    assert load_bundle(tmp_path / "q" / "bundle").manifest["provenance"]["encoder"] == "static, of all-MiniLM-L6-v2"
 
 
 def test_partly_answered_requests_train_but_do_not_tune(work: Path, tmp_path: Path) -> None:

@@ -61,7 +61,7 @@ class TrialRecord:
     values : dict of str to float
         What was measured for each constraint.
     began, ended : float
-        Unix time, s.
+        Unix time, s; two trials are equal whenever they ran.
     """
 
     number: int
@@ -71,8 +71,8 @@ class TrialRecord:
     late_share: float
     constraints: dict[str, float]
     values: dict[str, float] = field(default_factory=dict)
-    began: float = 0.0
-    ended: float = 0.0
+    began: float = field(default=0.0, compare=False)
+    ended: float = field(default=0.0, compare=False)
 
 
 def sampler_name(sampler: Sampler) -> Sampler:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from pointsman.static_encoder import StaticEncoder
 from pointsman.traces import validate_traces
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 WORDS = ("fix", "code", "write", "hello", "what", "sum")
@@ -75,6 +77,15 @@ def test_other_tasks_are_learned_where_they_are_known(tiny_encoder: TransformerE
     assert tuned.held_out_loss[-1] < tuned.held_out_loss[0]
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_a_killed_run_goes_on_from_its_last_epoch(tiny_encoder: TransformerEncoder, tmp_path: Path) -> None:
     tiny_encoder.model.save(str(tmp_path / "model"))
     settings, kept = FineTuning(epochs=4, batch=16, held_out=0.0), tmp_path / "kept"
@@ -89,7 +100,8 @@ def test_a_killed_run_goes_on_from_its_last_epoch(tiny_encoder: TransformerEncod
         f"encoder = TransformerEncoder(Path({str(tmp_path / 'model')!r}))\n"
         f"fine_tune(encoder, {PROMPTS!r}, labels, {settings!r}, Path({str(kept)!r}), die)\n"
     )
-    ended = subprocess.run([sys.executable, "-c", script], check=False)
+    alone = os.environ | {"OMP_NUM_THREADS": "1"}  # sums are added up in one order
+    ended = subprocess.run([sys.executable, "-c", script], env=alone, check=False)
     assert ended.returncode == -signal.SIGKILL
     [file] = kept.glob("*.pt")
     assert len(torch.load(file, weights_only=True)["losses"]) == 2, "two whole epochs of the four"
