@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture checks alarms load clean
+.PHONY: quickstart test check lint types table resplits peers week formats tracking ingest-speed report-picture checks alarms load notebooks clean
 
 quickstart: $(VENV)/.train
 	$(BIN)/pointsman quickstart --out quickstart
@@ -37,6 +37,10 @@ week: $(VENV)/.dev
 # The README's picture of the report that quickstart wrote; needs Chromium.
 report-picture: $(VENV)/.dev quickstart
 	$(BIN)/python tests/benchmarks/report_picture.py --page quickstart/report.html --picture notebooks/images/report.png
+
+# Run the notebooks and keep their outputs: about eight minutes.
+notebooks: $(VENV)/.dev
+	$(BIN)/python notebooks/execute.py
 
 # The tables of features/INGEST.md: which columns each format gives; how fast a million rows are read.
 formats: $(VENV)/.dev

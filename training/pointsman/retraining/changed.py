@@ -104,7 +104,8 @@ def _prices(champion: Bundle, spec: RoutingSpec) -> list[dict[str, Any]]:
             if was != now:
                 words = key.removesuffix("_usd_per_mtok")
                 change = f" (× {now / was:.3g})" if was and now is not None else ""
-                text = f"Price of {one.name}, {words}: {was} → {now} USD per million tokens{change}."
+                old, new = ("unknown" if price is None else f"{price:g}" for price in (was, now))
+                text = f"Price of {one.name}, {words}: {old} → {new} USD per million tokens{change}."
                 found.append(_entry("prices", f"{one.name} {words}", was, now, text))
     return found
 
