@@ -48,7 +48,7 @@ def rate_picture(found: Mapping[str, Any], path: Path) -> Path:
                     axes.axvline(part["cliff_per_s"], color=colour, linewidth=1, linestyle="--")
                 late.annotate(
                     f"cliff {part['cliff_per_s']:,.3g}/s",
-                    (part["cliff_per_s"], 0.03),
+                    (part["cliff_per_s"], 0.35),
                     xycoords=("data", "axes fraction"),
                     xytext=(-3, 0),
                     textcoords="offset points",
